@@ -1,0 +1,197 @@
+"""A pipeline is data: the frozen types of `pipelines/<name>/pipeline.yaml`.
+
+Types and their defaults only; `shared/core/pipeline_file.py` decodes the file and reports every mistake at once.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Duration(float):
+    """Seconds; written as `90s`, `15m`, `2h` or `1d` in the file."""
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: immutable, and a misspelt key is a mistake."""
+
+
+class FieldSpec(Spec):
+    """One field of the record, strictly typed: nothing is coerced.
+
+    `timestamp` is RFC 3339 text with an offset, or an integer of milliseconds since 1970. A value outside
+    [minimum, maximum] rejects the record, or is flagged `out_of_range` and scored.
+    """
+
+    type: Literal["string", "integer", "number", "boolean", "timestamp"]
+    required: bool = True
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    out_of_range: Literal["reject", "flag"] = "reject"
+    max_length: Positive = 256
+    unit: str = ""
+    description: str = ""
+
+
+class RecordSpec(Spec):
+    """The record: which field names it, which one is the entity (and Kafka key), which one is the event time."""
+
+    id: str
+    key: str
+    event_time: str
+    fields: dict[str, FieldSpec]
+    extra: Literal["refuse", "ignore"] = "refuse"
+    max_bytes: Positive = 65_536
+    max_future: Duration = Duration(86_400 * 400)
+
+
+class LookupSpec(Spec):
+    """A feature group cached in Redis, looked up by a field of the record, as of the record's event time.
+
+    A version older than `max_age` is `stale`: it is used and flagged, or treated as missing (`on_stale`). With `on_missing:
+    degrade` the features take their missing-value policy and the prediction is flagged; `reject` makes it a dead letter.
+    `keep` is how far back (event time) the cache holds versions, so that a lagging scorer still finds its own.
+    """
+
+    key: str
+    fields: dict[str, Literal["number", "string", "boolean"]]
+    max_age: Duration
+    keep: Duration = Duration(86_400)
+    max_versions: Positive = 4_096
+    allow_newer: bool = False
+    on_missing: Literal["degrade", "reject"] = "degrade"
+    on_stale: Literal["use", "missing"] = "use"
+    schema_version: Positive = 1
+
+
+class FeatureSpec(Spec):
+    """One column of the matrix: from a field of the record, or from a field of a lookup group.
+
+    `missing: nan` gives NaN (categories: the unseen code), `default` the declared default, `reject` a dead letter.
+    A category outside `categories` (declared, or learnt in training) takes the unseen code and flags `unseen`.
+    """
+
+    name: str
+    kind: Literal["numeric", "category"] = "numeric"
+    field: str = ""
+    lookup: str = ""
+    missing: Literal["nan", "default", "reject"] = "nan"
+    default: float | str | None = None
+    categories: tuple[str, ...] | None = None
+
+
+class LabelSpec(Spec):
+    """What comes true: its kind, and how long after the record a label still counts."""
+
+    horizon: Duration
+    classes: tuple[str, ...] = ()
+    positive: str = ""
+    threshold: Share = 0.5
+    description: str = ""
+
+
+class ModelSpec(Spec):
+    """A scikit-learn estimator by import path, and how columns are prepared for it."""
+
+    estimator: str
+    parameters: dict[str, Any] = {}
+    numeric: Literal["none", "standard"] = "none"
+    category: Literal["ordinal", "onehot"] = "ordinal"
+    impute: Literal["none", "median", "mean"] = "none"
+    metric: str = ""
+    search: dict[str, list[Any]] = {}
+    seed: int = 0
+    runtimes: tuple[Literal["onnx", "treelite", "sklearn"], ...] = ("onnx", "treelite", "sklearn")
+    tolerance: float = 1e-5
+    max_bytes: Positive = 200_000_000
+
+
+class HistorySpec(Spec):
+    """Where past records, features and labels are, for training and replay.
+
+    Either files (CSV, Parquet or JSON lines, relative to the pipeline folder) or `hook`, a Python file in the
+    folder with `write(folder, seed)` that writes `records.parquet`, `features.parquet`, `labels.parquet`.
+    Training takes records with `train_from <= event time < train_until` (RFC 3339; empty: no bound).
+    """
+
+    hook: str = ""
+    records: str = ""
+    features: str = ""
+    labels: str = ""
+    train_from: str = ""
+    train_until: str = ""
+    holdout: Share = 0.25
+
+
+class DeadLetterLimit(Spec):
+    """When a partition stops instead of draining into dead letters: so many in a row, or such a share of a window."""
+
+    in_a_row: Positive = 1_000
+    share: Share = 0.5
+    window: Positive = 2_000
+
+
+class DeliverySpec(Spec):
+    """How records are taken and promised."""
+
+    guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    max_batch: Positive = 10_000
+    latency_target: Duration = Duration(0.1)
+    gather: Duration = Duration(0.003)
+    dead_letters: DeadLetterLimit = DeadLetterLimit()
+
+
+class TopicSpec(Spec):
+    """What may differ a topic; empty means the table's default."""
+
+    retention: Duration | None = None
+    max_message_bytes: Positive | None = None
+    config: dict[str, str] = {}
+
+
+class MonitoringSpec(Spec):
+    """How much is observed: the share of records that leave an observation in the journal."""
+
+    sample: Share = 1.0
+    window: Duration = Duration(86_400)
+
+
+class RolloutSpec(Spec):
+    """How a version comes into force: by a barrier in `records`, or at each worker's next batch."""
+
+    activation: Literal["barrier", "local"] = "barrier"
+
+
+class PrivacySpec(Spec):
+    """Personal fields: dropped, or replaced by a keyed hash, before anything leaves the first service that sees them."""
+
+    drop: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+
+
+class PipelineSpec(Spec):
+    """One pipeline, whole. `topics` maps names of the topic table (`predictions`, `journal` ...) to what differs."""
+
+    schema: Literal[1] = 1
+    name: Name
+    title: str = ""
+    task: Literal["binary", "multiclass", "regression"]
+    record: RecordSpec
+    features: tuple[FeatureSpec, ...]
+    labels: LabelSpec
+    model: ModelSpec
+    lookups: dict[Name, LookupSpec] = {}
+    history: HistorySpec = HistorySpec()
+    partitions: Positive = 4
+    replication: Positive = 1
+    topics: dict[str, TopicSpec] = {}
+    delivery: DeliverySpec = DeliverySpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
+    rollout: RolloutSpec = RolloutSpec()
+    privacy: PrivacySpec = PrivacySpec()
