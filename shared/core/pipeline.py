@@ -21,7 +21,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Base of every section: immutable, and a misspelt key is a mistake."""
 
 
-class FieldSpec(Spec):
+class FieldSpec(Spec, frozen=True, kw_only=True):
     """One field of the record, strictly typed: nothing is coerced.
 
     `timestamp` is RFC 3339 text with an offset, or an integer of milliseconds since 1970. A value outside
@@ -39,7 +39,7 @@ class FieldSpec(Spec):
     description: str = ""
 
 
-class RecordSpec(Spec):
+class RecordSpec(Spec, frozen=True, kw_only=True):
     """The record: which field names it, which one is the entity (and Kafka key), which one is the event time."""
 
     id: str
@@ -51,7 +51,7 @@ class RecordSpec(Spec):
     max_future: Duration = Duration(86_400 * 400)
 
 
-class LookupSpec(Spec):
+class LookupSpec(Spec, frozen=True, kw_only=True):
     """A feature group cached in Redis, looked up by a field of the record, as of the record's event time.
 
     A version older than `max_age` is `stale`: it is used and flagged, or treated as missing (`on_stale`). With `on_missing:
@@ -70,7 +70,7 @@ class LookupSpec(Spec):
     schema_version: Positive = 1
 
 
-class FeatureSpec(Spec):
+class FeatureSpec(Spec, frozen=True, kw_only=True):
     """One column of the matrix: from a field of the record, or from a field of a lookup group.
 
     `missing: nan` gives NaN (categories: the unseen code), `default` the declared default, `reject` a dead letter.
@@ -86,7 +86,7 @@ class FeatureSpec(Spec):
     categories: tuple[str, ...] | None = None
 
 
-class LabelSpec(Spec):
+class LabelSpec(Spec, frozen=True, kw_only=True):
     """What comes true: its kind, and how long after the record a label still counts."""
 
     horizon: Duration
@@ -96,7 +96,7 @@ class LabelSpec(Spec):
     description: str = ""
 
 
-class ModelSpec(Spec):
+class ModelSpec(Spec, frozen=True, kw_only=True):
     """A scikit-learn estimator by import path, and how columns are prepared for it."""
 
     estimator: str
@@ -112,7 +112,7 @@ class ModelSpec(Spec):
     max_bytes: Positive = 200_000_000
 
 
-class HistorySpec(Spec):
+class HistorySpec(Spec, frozen=True, kw_only=True):
     """Where past records, features and labels are, for training and replay.
 
     Either files (CSV, Parquet or JSON lines, relative to the pipeline folder) or `hook`, a Python file in the
@@ -129,7 +129,7 @@ class HistorySpec(Spec):
     holdout: Share = 0.25
 
 
-class DeadLetterLimit(Spec):
+class DeadLetterLimit(Spec, frozen=True, kw_only=True):
     """When a partition stops instead of draining into dead letters: so many in a row, or such a share of a window."""
 
     in_a_row: Positive = 1_000
@@ -137,7 +137,7 @@ class DeadLetterLimit(Spec):
     window: Positive = 2_000
 
 
-class DeliverySpec(Spec):
+class DeliverySpec(Spec, frozen=True, kw_only=True):
     """How records are taken and promised."""
 
     guarantee: Literal["exactly_once", "at_least_once"] = "exactly_once"
@@ -147,7 +147,7 @@ class DeliverySpec(Spec):
     dead_letters: DeadLetterLimit = DeadLetterLimit()
 
 
-class TopicSpec(Spec):
+class TopicSpec(Spec, frozen=True, kw_only=True):
     """What may differ a topic; empty means the table's default."""
 
     retention: Duration | None = None
@@ -155,27 +155,27 @@ class TopicSpec(Spec):
     config: dict[str, str] = {}
 
 
-class MonitoringSpec(Spec):
+class MonitoringSpec(Spec, frozen=True, kw_only=True):
     """How much is observed: the share of records that leave an observation in the journal."""
 
     sample: Share = 1.0
     window: Duration = Duration(86_400)
 
 
-class RolloutSpec(Spec):
+class RolloutSpec(Spec, frozen=True, kw_only=True):
     """How a version comes into force: by a barrier in `records`, or at each worker's next batch."""
 
     activation: Literal["barrier", "local"] = "barrier"
 
 
-class PrivacySpec(Spec):
+class PrivacySpec(Spec, frozen=True, kw_only=True):
     """Personal fields: dropped, or replaced by a keyed hash, before anything leaves the first service that sees them."""
 
     drop: tuple[str, ...] = ()
     hash: tuple[str, ...] = ()
 
 
-class PipelineSpec(Spec):
+class PipelineSpec(Spec, frozen=True, kw_only=True):
     """One pipeline, whole. `topics` maps names of the topic table (`predictions`, `journal` ...) to what differs."""
 
     schema: Literal[1] = 1

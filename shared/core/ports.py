@@ -98,14 +98,19 @@ class Source(Protocol):
     def generation(self) -> int: ...
     def poll(self, limit: int, gather: float, idle: float) -> Batch:
         """At most `limit` records: wait `idle` s for the first, then gather for at most `gather` s."""
+
     def rewind(self) -> None:
         """Go back to the committed offsets of all owned partitions; the listener is told them as `assigned`."""
+
     def commit(self, offsets: Mapping[int, Committed]) -> None:
         """At-least-once only: commit offsets with their notes, outside any transaction."""
+
     def lag(self) -> int:
         """Records that wait in the owned partitions, as last known (no round trip)."""
+
     def stop(self, partition: int) -> None:
         """Give no more records of this partition until it is assigned anew."""
+
     def close(self) -> None: ...
 
 
@@ -116,11 +121,13 @@ class Sink(Protocol):
     def produce(self, block: Block) -> None: ...
     def flush(self) -> None:
         """Wait until all is acknowledged; always before `send_offsets`, or a small transaction takes 100 ms."""
+
     def send_offsets(self, offsets: Mapping[int, Committed], token: object) -> None: ...
     def commit(self) -> None: ...
     def abort(self) -> None: ...
     def renew(self) -> None:
         """A new producer with the same transactional id; fences the old one and ends its transaction."""
+
     def close(self) -> None: ...
 
 
