@@ -1,0 +1,224 @@
+"""Every metric that Tailrace exports: its name, kind, meaning, and the values that its labels can take.
+
+One table, so that mypy rejects a mistyped name, dashboards and alerts have one place to look, and no text
+from outside can become a label: a closed label takes the listed values, an open one a bounded shape.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
+
+Kind = Literal["counter", "gauge", "histogram"]
+MetricName = Literal[
+    "tailrace_records_total",
+    "tailrace_dead_letters_total",
+    "tailrace_batches_total",
+    "tailrace_batch_records",
+    "tailrace_batch_seconds",
+    "tailrace_batch_limit_records",
+    "tailrace_transactions_total",
+    "tailrace_rebalances_total",
+    "tailrace_controls_total",
+    "tailrace_partitions_assigned",
+    "tailrace_partitions_stopped",
+    "tailrace_high_watermark",
+    "tailrace_last_stable_offset",
+    "tailrace_committed_offset",
+    "tailrace_position",
+    "tailrace_event_time_seconds",
+    "tailrace_latency_seconds",
+    "tailrace_loop_turn_age_seconds",
+    "tailrace_worker_restarts_total",
+    "tailrace_lookups_total",
+    "tailrace_lookup_seconds",
+    "tailrace_breaker_state",
+    "tailrace_feature_updates_total",
+    "tailrace_predictions_total",
+    "tailrace_flagged_total",
+    "tailrace_epoch_in_force",
+    "tailrace_model_info",
+    "tailrace_model_loads_total",
+    "tailrace_model_refusals_total",
+    "tailrace_trace_spans_total",
+    "tailrace_trace_contexts_malformed_total",
+    "tailrace_build_info",
+]
+
+OTHER: Final = "other"
+MAX_SERIES: Final = 1_000
+"""Series that one metric may have; whatever comes after is counted under `other`."""
+MAX_CODES: Final = 64
+"""Distinct values of a `reason` label that one metric may have."""
+
+# What an open label may look like. A label that is neither closed nor here does not exist (`_metric` sees to it).
+_SHAPES: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
+    {
+        "partition": re.compile(r"[0-9]{1,5}"),
+        "reason": re.compile(r"[a-z][a-z0-9_]{0,39}"),
+        "pipeline": re.compile(r"[A-Za-z0-9._-]{1,100}"),
+        "version": re.compile(r"[A-Za-z0-9._+:-]{1,64}"),
+        "digest": re.compile(r"[A-Za-z0-9:]{1,80}"),
+        "runtime": re.compile(r"[a-z0-9_-]{1,20}"),
+        "service": re.compile(r"[a-z][a-z0-9._-]{0,39}"),
+        "python": re.compile(r"[0-9][A-Za-z0-9.+]{0,15}"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table. `values` holds the closed labels; a label of `labels` that is not in it is open."""
+
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def clean(self, label: str, value: str) -> str:
+        """The value as it may be exported: itself where the label allows it, else `other`."""
+        closed = self.values.get(label)
+        if closed is not None:
+            return value if value in closed else OTHER
+        return value if _SHAPES[label].fullmatch(value) else OTHER
+
+
+class Metrics(Protocol):
+    """Where figures go. Calls are cheap, and never wait or fail for want of a reader.
+
+    `labels` are exactly those of the table, in any order; anything else is a bug and raises ValueError.
+    """
+
+    def count(self, name: MetricName, value: float = 1.0, **labels: str) -> None:
+        """Add `value` (>= 0) to a counter."""
+
+    def gauge(self, name: MetricName, value: float, **labels: str) -> None:
+        """Set a gauge. NaN withdraws the series: a lost partition is unknown, not at its last value."""
+
+    def observe(self, name: MetricName, value: float, **labels: str) -> None:
+        """Put one value into a histogram."""
+
+
+class NullMetrics:
+    """Metrics that nobody reads."""
+
+    def count(self, name: MetricName, value: float = 1.0, **labels: str) -> None:
+        """Do nothing."""
+
+    def gauge(self, name: MetricName, value: float, **labels: str) -> None:
+        """Do nothing."""
+
+    def observe(self, name: MetricName, value: float, **labels: str) -> None:
+        """Do nothing."""
+
+
+def ordered(name: MetricName, kind: Kind, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The cleaned label values in the table's order.
+
+    Raises:
+        ValueError: the metric is of another kind, or the labels are not those of the table.
+    """
+    metric = METRICS[name]
+    if metric.kind != kind:
+        raise ValueError(f"{name} is a {metric.kind}, not a {kind}")
+    if len(labels) != len(metric.labels) or any(label not in labels for label in metric.labels):
+        raise ValueError(f"{name} has the labels {metric.labels}, not {tuple(labels)}")
+    return tuple(metric.clean(label, labels[label]) for label in metric.labels)
+
+
+def _metric(kind: Kind, meaning: str, *open_labels: str, **closed: str) -> Metric:
+    if unknown := [label for label in open_labels if label not in _SHAPES]:
+        raise ValueError(f"open labels without a shape: {unknown}")
+    return Metric(
+        kind=kind,
+        help=meaning,
+        labels=(*open_labels, *closed),
+        values=MappingProxyType({label: frozenset(values.split()) for label, values in closed.items()}),
+    )
+
+
+def _counter(meaning: str, *open_labels: str, **closed: str) -> Metric:
+    return _metric("counter", meaning, *open_labels, **closed)
+
+
+def _gauge(meaning: str, *open_labels: str, **closed: str) -> Metric:
+    return _metric("gauge", meaning, *open_labels, **closed)
+
+
+def _histogram(meaning: str, buckets: tuple[float, ...], **closed: str) -> Metric:
+    row = _metric("histogram", meaning, **closed)
+    return Metric(row.kind, row.help, row.labels, buckets, row.values)
+
+
+_SIZES = (1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0)
+_STEPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Finer between 5 and 50 ms, where the promise on latency lies; up to 10 minutes, where recovery shows.
+_LATENCIES = (
+    *(0.002, 0.004, 0.006, 0.008, 0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0),
+)
+_LOOKUPS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+
+METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
+    {
+        "tailrace_records_total": _counter(
+            "Records whose outcome was committed.", "pipeline", outcome="prediction dead_letter control skipped"
+        ),
+        "tailrace_dead_letters_total": _counter("Dead letters committed, by reason.", "pipeline", "reason"),
+        "tailrace_batches_total": _counter("Batches that were read and not empty."),
+        "tailrace_batch_records": _histogram("Records in a batch.", _SIZES),
+        "tailrace_batch_seconds": _histogram(
+            "Time that each stage of a batch took.", _STEPS, stage="poll step transaction"
+        ),
+        "tailrace_batch_limit_records": _gauge("Largest batch that the pacer allows now."),
+        "tailrace_transactions_total": _counter(
+            "How transactions ended.", result="committed aborted fenced renewed indefinite"
+        ),
+        "tailrace_rebalances_total": _counter("Changes of the assignment.", event="assigned revoked lost"),
+        "tailrace_controls_total": _counter(
+            "Control records met in the input.", result="applied ignored forged revoked"
+        ),
+        "tailrace_partitions_assigned": _gauge("Partitions that this worker owns."),
+        "tailrace_partitions_stopped": _gauge("Owned partitions that are stopped and need an operator."),
+        "tailrace_high_watermark": _gauge("Offset after the last record of the partition.", "partition"),
+        "tailrace_last_stable_offset": _gauge(
+            "Offset up to which read_committed readers see; below the high watermark while a transaction is open.",
+            "partition",
+        ),
+        "tailrace_committed_offset": _gauge("Offset that this worker committed last.", "partition"),
+        "tailrace_position": _gauge("Offset that this worker reads next.", "partition"),
+        "tailrace_event_time_seconds": _gauge(
+            "Highest event time met in the partition, in seconds since 1970 UTC.", "partition"
+        ),
+        "tailrace_latency_seconds": _histogram("Time from a record's append to the commit of its outcome.", _LATENCIES),
+        "tailrace_loop_turn_age_seconds": _gauge("Time since the loop last turned."),
+        "tailrace_worker_restarts_total": _counter(
+            "Workers that the supervisor started again.", reason="exit signal watchdog fenced memory unhealthy"
+        ),
+        "tailrace_lookups_total": _counter(
+            "Feature look-ups, one a record and group.",
+            result="hit local_hit miss stale wrong_entity wrong_schema corrupt timeout down",
+        ),
+        "tailrace_lookup_seconds": _histogram("Round trips to the feature cache.", _LOOKUPS),
+        "tailrace_breaker_state": _gauge("Breaker before the feature cache: 0 closed, 1 half open, 2 open."),
+        "tailrace_feature_updates_total": _counter(
+            "Updates that the feature writer met.", result="newer older duplicate invalid"
+        ),
+        "tailrace_predictions_total": _counter("Predictions committed, by model version.", "version"),
+        "tailrace_flagged_total": _counter(
+            "Predictions committed with a flag.", flag="degraded stale out_of_range unseen"
+        ),
+        "tailrace_epoch_in_force": _gauge("Rollout epoch that scores the partition.", "partition"),
+        "tailrace_model_info": _gauge("Models that are loaded; always 1.", "version", "digest", "runtime"),
+        "tailrace_model_loads_total": _counter("Attempts to load a model.", result="loaded refused failed"),
+        "tailrace_model_refusals_total": _counter("Models that were refused, by the check that failed.", "reason"),
+        "tailrace_trace_spans_total": _counter("Spans handed to the exporter.", result="exported failed"),
+        "tailrace_trace_contexts_malformed_total": _counter("Trace contexts of records that were not W3C."),
+        "tailrace_build_info": _gauge(
+            "What runs here; always 1. Join on it for the pipeline of the other series.",
+            *("service", "pipeline", "version", "python"),
+        ),
+    }
+)
