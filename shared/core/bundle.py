@@ -27,7 +27,7 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One column of the matrix, in order. `categories[i]` has code `i`; anything else has code -1 (`unseen`)."""
+    """One column of the matrix, in order. `categories[i]` has code `i`; anything else is NaN (`unseen`)."""
 
     name: str
     kind: Literal["numeric", "category"]

@@ -73,8 +73,8 @@ class LookupSpec(Spec, frozen=True, kw_only=True):
 class FeatureSpec(Spec, frozen=True, kw_only=True):
     """One column of the matrix: from a field of the record, or from a field of a lookup group.
 
-    `missing: nan` gives NaN (categories: the unseen code), `default` the declared default, `reject` a dead letter.
-    A category outside `categories` (declared, or learnt in training) takes the unseen code and flags `unseen`.
+    `missing: nan` gives NaN, `default` the declared default, `reject` a dead letter.
+    A category outside `categories` (declared, or learnt in training) is NaN in the matrix and flags `unseen`.
     """
 
     name: str
@@ -84,6 +84,11 @@ class FeatureSpec(Spec, frozen=True, kw_only=True):
     missing: Literal["nan", "default", "reject"] = "nan"
     default: float | str | None = None
     categories: tuple[str, ...] | None = None
+
+    @property
+    def source(self) -> str:
+        """The field it is read from: declared, or of the feature's own name."""
+        return self.field or self.name
 
 
 class LabelSpec(Spec, frozen=True, kw_only=True):

@@ -1,0 +1,27 @@
+"""Why a record became a dead letter: short stable codes that operators group by and metrics are labelled with."""
+
+EMPTY = "empty"
+NOT_JSON = "not_json"
+TOO_LARGE = "too_large"
+DUPLICATE_KEY = "duplicate_key"
+MISSING_FIELD = "missing_field"
+UNKNOWN_FIELD = "unknown_field"
+WRONG_TYPE = "wrong_type"
+TOO_LONG = "too_long"
+OUT_OF_RANGE = "out_of_range"
+BAD_ID = "bad_id"
+BAD_KEY = "bad_key"
+KEY_MISMATCH = "key_mismatch"
+BAD_EVENT_TIME = "bad_event_time"
+MISSING_VALUE = "missing_value"
+MISSING_LOOKUP = "missing_lookup"
+NOT_A_NUMBER = "not_a_number"
+FORGED_CONTROL = "forged_control"
+UNKNOWN_SCHEMA = "unknown_schema"
+UNKNOWN_GROUP = "unknown_group"
+POISON = "poison"
+OTHER = "other"
+
+ALL = frozenset(
+    value for name, value in list(globals().items()) if name.isupper() and isinstance(value, str) and name != "ALL"
+)
