@@ -65,7 +65,7 @@ class HealthServer:
             ) from error
         self.port: int = self._server.server_address[1]
         self.url = f"http://{host}:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health-http", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health-http", daemon=True)
         self._thread.start()
         _log.info("serving_health", url=self.url)
 
