@@ -1,0 +1,212 @@
+"""Features as of the event: which version of an entity's values a record may use.
+
+One code path serves scoring, training and replay. `shared/core/versions.py` has how versions are written down.
+"""
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from shared.core.errors import Invalid
+from shared.core.pipeline import LookupSpec
+from shared.core.ports import Found
+from shared.core.records import FeatureUpdate
+from shared.core.versions import DIGITS, MAX_MS, Stored, misfit, validate_update
+
+_SHAPE = re.compile(rb"[0-9]{13} ")
+
+
+class Picked(NamedTuple):
+    """What a record gets: values and their age (s of event time, negative: newer), both None where nothing is usable.
+
+    `cause` is "" where all is well, else missing, stale (with values where the spec says `use`), wrong_entity,
+    wrong_schema or corrupt; a cache adds timeout and down.
+    """
+
+    values: Mapping[str, Any] | None
+    age_s: float | None
+    cause: str
+
+
+Answer = tuple[Mapping[str, Any] | None, float | None, str]
+"""A `Picked` without its names: making a named tuple would cost a record as much as all the rest."""
+
+
+class AsOf(Protocol):
+    """Whatever can be asked for the values at an event time (ms)."""
+
+    def at(self, at_ms: int) -> Answer:
+        """Values, age and cause, as in `Picked`."""
+
+
+class Nothing:
+    """The same cause for every time."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, cause: str) -> None:
+        self._answer: Answer = (None, None, cause)
+
+    def at(self, at_ms: int) -> Answer:
+        """No values, whatever the time."""
+        del at_ms
+        return self._answer
+
+
+class _Version(NamedTuple):
+    """A parsed version, and the span of event times [since, until) in ms that it answers for."""
+
+    since: float
+    until: float
+    time: int
+    values: Mapping[str, Any] | None
+    cause: str
+
+
+MISSING = Nothing("missing")
+CORRUPT = Nothing("corrupt")
+_NEVER = _Version(0, 0, 0, None, "missing")
+_DECODER = msgspec.json.Decoder(Stored)
+
+
+class Versions:
+    """The versions of one entity, split once and parsed one at a time, as they are asked for.
+
+    Args:
+        lines: one version each, without the newline, sorted.
+        group: the group that the versions must name.
+        entity: the entity that they must name.
+        spec: the group's declaration.
+    """
+
+    __slots__ = ("_entity", "_group", "_last", "_lines", "_max_age", "_parsed", "_spec")
+
+    def __init__(self, lines: list[bytes], *, group: str, entity: str, spec: LookupSpec) -> None:
+        self._lines = lines
+        self._group, self._entity, self._spec = group, entity, spec
+        self._max_age = float(spec.max_age)
+        self._parsed: dict[int, _Version] = {}
+        self._last = _NEVER
+
+    @property
+    def newest(self) -> int:
+        """Event time (ms) of the newest version; -1 where there is none."""
+        return _time(self._lines[-1]) if self._lines else -1
+
+    def at(self, at_ms: int) -> Answer:
+        """The newest version at or before `at_ms`; with `allow_newer` the nearest later one where there is none."""
+        since, until, time, values, cause = self._last
+        if not since <= at_ms < until:  # records come nearly in order, so most meet the version of the one before
+            self._last = _, _, time, values, cause = self._find(at_ms)
+        if values is None:
+            return None, None, cause
+        age = (at_ms - time) / 1_000
+        if age <= self._max_age:
+            return values, age, ""
+        return (values, age, "stale") if self._spec.on_stale == "use" else (None, None, "stale")
+
+    def _find(self, at_ms: int) -> _Version:
+        i = bisect_right(self._lines, b"%013d~" % min(at_ms, MAX_MS)) - 1
+        if i < 0 and not (self._lines and self._spec.allow_newer):
+            return _NEVER
+        found = self._parsed.get(i)
+        if found is None:
+            found = self._parsed[i] = self._parse(i)
+        return found
+
+    def _parse(self, i: int) -> _Version:
+        line = self._lines[max(i, 0)]
+        if not _SHAPE.match(line):
+            return _Version(0, 0, 0, None, "corrupt")
+        since = float("-inf") if i < 0 else _time(line)
+        until = float("inf") if i + 1 == len(self._lines) else _time(self._lines[i + 1])
+        try:
+            stored = _DECODER.decode(line[DIGITS + 1 :])
+        except (msgspec.DecodeError, RecursionError):
+            return _Version(since, until, 0, None, "corrupt")
+        cause = self._fault(stored)
+        values = {name: stored.v.get(name) for name in self._spec.fields} if not cause else None
+        return _Version(since, until, _time(line), values, cause)
+
+    def _fault(self, stored: Stored) -> str:
+        if stored.e != self._entity or stored.g != self._group:
+            return "wrong_entity"
+        if stored.s != self._spec.schema_version:
+            return "wrong_schema"
+        return "corrupt" if misfit(stored.v, self._spec) else ""
+
+
+def _time(line: bytes) -> int:
+    return int(line[:DIGITS]) if _SHAPE.match(line) else -1
+
+
+def open_value(value: bytes | None, *, group: str, entity: str, spec: LookupSpec) -> Versions | Nothing:
+    """Make a stored value answer questions; a truncated or foreign one is corrupt as a whole."""
+    if value is None:
+        return MISSING
+    if not value.endswith(b"\n"):
+        return CORRUPT
+    lines = value.split(b"\n")
+    lines.pop()
+    lines.sort()  # linear: they arrive newest first, and a foreign writer's disorder is mended on the way
+    if not (_SHAPE.match(lines[0]) and _SHAPE.match(lines[-1])):
+        return CORRUPT  # what does not begin with digits sorts to an end
+    return Versions(lines, group=group, entity=entity, spec=spec)
+
+
+def pick(value: bytes | None, *, group: str, entity: str, at_ms: int, spec: LookupSpec) -> Picked:
+    """The version of a stored value that a record of event time `at_ms` may use. Never raises."""
+    return Picked(*open_value(value, group=group, entity=entity, spec=spec).at(at_ms))
+
+
+Tables = Mapping[str, Mapping[str | None, AsOf]]
+
+
+def join(entities: Mapping[str, Sequence[str | None]], times: Sequence[int], tables: Tables) -> Found:
+    """Give each record its own version. `tables[group]` answers for every entity that stands in `entities[group]`."""
+    values: dict[str, Sequence[Mapping[str, Any] | None]] = {}
+    ages: dict[str, Sequence[float | None]] = {}
+    causes: dict[str, Sequence[str]] = {}
+    for group, column in entities.items():
+        ask = {entity: table.at for entity, table in tables[group].items()}
+        picked = [ask[entity](at) for entity, at in zip(column, times, strict=True)]
+        values[group], ages[group], causes[group] = zip(*picked, strict=True) if picked else ((), (), ())
+    return Found(values, ages, causes)
+
+
+class HistoryLookups:
+    """The `Lookups` port over a full history in memory: training and replay see what a scorer would have seen.
+
+    Of two updates of an entity with equal time the later of `updates` counts, as in the log. Updates that the feature
+    writer would refuse are left out and counted in `rejected` by reason.
+    """
+
+    def __init__(self, updates: Iterable[FeatureUpdate], specs: Mapping[str, LookupSpec]) -> None:
+        self.rejected: Counter[str] = Counter()
+        self._specs = specs
+        lines: dict[tuple[str, str], dict[int, bytes]] = {}
+        for update in updates:
+            try:
+                line = validate_update(update, specs)
+            except Invalid as error:
+                self.rejected[error.reason] += 1
+                continue
+            lines.setdefault((update.group, update.entity), {})[update.time] = line[:-1]
+        self._tables: dict[tuple[str, str | None], AsOf] = {
+            (group, entity): Versions(sorted(versions.values()), group=group, entity=entity, spec=specs[group])
+            for (group, entity), versions in lines.items()
+        }
+
+    def get_many(self, entities: Mapping[str, Sequence[str | None]], times: Sequence[int]) -> Found:
+        """As `Lookups.get_many`; an undeclared group is a bug (KeyError)."""
+        for group in entities:
+            self._specs[group]
+        tables = {group: {e: self._table(group, e) for e in set(column)} for group, column in entities.items()}
+        return join(entities, times, tables)
+
+    def _table(self, group: str, entity: str | None) -> AsOf:
+        return self._tables.get((group, entity), MISSING)
