@@ -60,7 +60,7 @@ class OtlpTracer:
         if not 0.0 <= rate <= 1.0:
             raise UserError(f"tracing rate {rate} is not a share", remedy="give a number from 0 to 1")
         self._metrics = metrics
-        self._rate = rate
+        self._bound = semconv.bound_of(rate)
         self._batch: Span | None = None
         self._scores: list[Span] = []
         resource = Resource.create({semconv.SERVICE: service, semconv.SERVICE_INSTANCE: instance})
@@ -113,16 +113,16 @@ class OtlpTracer:
 
     def carry(self, traceparent: str | None) -> str | None:
         """The context for the prediction: the record's own trace, and its `score` span where it has one."""
-        context = semconv.read_context(traceparent, self._metrics)
-        if context is None:
-            return None
-        batch = self._batch
-        if batch is None or len(self._scores) >= MAX_LINKS or not self._wanted(context):
-            return str(context)
+        header = semconv.carried(traceparent, self._metrics)
+        if header is None or self._batch is None or not semconv.chosen(header, self._bound):
+            return header
+        context = semconv.parse_traceparent(header)
+        if context is None or len(self._scores) >= MAX_LINKS:
+            return header
         span = self._tracer.start_span(
             "score",
             context=set_span_in_context(NonRecordingSpan(_remote(context))),
-            links=[Link(batch.get_span_context())],
+            links=[Link(self._batch.get_span_context())],
         )
         self._scores.append(span)
         return str(context._replace(span_id=f"{span.get_span_context().span_id:016x}"))
@@ -134,14 +134,11 @@ class OtlpTracer:
         thread.start()
         thread.join(timeout)
 
-    def _wanted(self, context: TraceContext) -> bool:
-        return context.sampled and semconv.chosen(context.trace_id, self._rate)
-
     def _sample(self, headers: Sequence[str]) -> list[TraceContext]:
         found: list[TraceContext] = []
         for header in headers[:: -(-len(headers) // _CANDIDATES) or 1]:
             context = semconv.parse_traceparent(header)  # `carry` counts the malformed ones
-            if context is not None and self._wanted(context):
+            if context is not None and semconv.chosen(str(context), self._bound):
                 found.append(context)
                 if len(found) == MAX_LINKS:
                     break

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, Protocol
 
+from shared.core import reasons
+
 Kind = Literal["counter", "gauge", "histogram"]
 MetricName = Literal[
     "tailrace_records_total",
@@ -166,7 +168,9 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
         "tailrace_records_total": _counter(
             "Records whose outcome was committed.", "pipeline", outcome="prediction dead_letter control skipped"
         ),
-        "tailrace_dead_letters_total": _counter("Dead letters committed, by reason.", "pipeline", "reason"),
+        "tailrace_dead_letters_total": _counter(
+            "Dead letters committed, by reason.", "pipeline", reason=" ".join(sorted(reasons.ALL))
+        ),
         "tailrace_batches_total": _counter("Batches that were read and not empty."),
         "tailrace_batch_records": _histogram("Records in a batch.", _SIZES),
         "tailrace_batch_seconds": _histogram(

@@ -25,9 +25,12 @@ PIPELINE: Final = "tailrace.pipeline"
 VERSION: Final = "tailrace.model.version"
 EPOCH: Final = "tailrace.epoch"
 
-SAMPLED: Final = 0x01
-_ANY_VERSION: Final = 55  # characters of version 00; later versions may append more after a dash
-_HEAD = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+# Version 00 has exactly these fields; later ones may append more after a dash. `ff` and ids of zeros are invalid.
+_FIELDS = r"-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
+_VERSION_00 = re.compile("00" + _FIELDS)
+_LATER = re.compile("(?!00|ff)[0-9a-f]{2}" + _FIELDS + "(?:-.*)?", re.DOTALL)
+# Bound once: this one runs for every record.
+is_version_00 = _VERSION_00.fullmatch
 
 
 class TraceContext(NamedTuple):
@@ -37,29 +40,30 @@ class TraceContext(NamedTuple):
     span_id: str
     flags: int
 
-    @property
-    def sampled(self) -> bool:
-        """Whether whoever began the trace records it."""
-        return bool(self.flags & SAMPLED)
-
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
 
 
 def parse_traceparent(header: str) -> TraceContext | None:
     """A W3C Trace Context header, strictly: None for whatever the recommendation calls invalid."""
-    match = _HEAD.fullmatch(header)
-    if match is None or (header.startswith("00") and len(header) != _ANY_VERSION):
+    match = _VERSION_00.fullmatch(header) or _LATER.fullmatch(header)
+    if match is None:
         return None
     return TraceContext(match[1], match[2], int(match[3], 16))
 
 
-def chosen(trace_id: str, rate: float) -> bool:
-    """Whether a trace belongs to the sample of this rate (0 to 1): the same answer in every service.
+def bound_of(rate: float) -> str:
+    """What `chosen` compares with: the share `rate` (0 to 1) of all traces lies below it."""
+    return f"{int(rate * (1 << 56)):014x}" if rate < 1.0 else "g"
 
-    The last 56 bits of a trace id are random by W3C Trace Context level 2; they are the hash.
+
+def chosen(context: str, bound: str) -> bool:
+    """Whether a `traceparent` is recorded by its sender and in the sample: the same answer in every service.
+
+    The last 56 bits of a trace id are random by W3C Trace Context level 2, so they are the hash; digits of equal
+    length compare as numbers do.
     """
-    return int(trace_id[-14:], 16) < rate * (1 << 56)
+    return context[54] in "13579bdf" and context[21:35] < bound
 
 
 class NullTracer:
@@ -78,18 +82,18 @@ class NullTracer:
 
     def carry(self, traceparent: str | None) -> str | None:
         """The record's own context, where it is well formed."""
-        context = read_context(traceparent, self._metrics)
-        return None if context is None else str(context)
+        return carried(traceparent, self._metrics)
 
     def close(self) -> None:
         """Nothing to send."""
 
 
-def read_context(traceparent: str | None, metrics: Metrics) -> TraceContext | None:
-    """Parse a record's header; a malformed one is counted and treated as absent."""
-    if traceparent is None:
-        return None
+def carried(traceparent: str | None, metrics: Metrics) -> str | None:
+    """A record's header as it may go on, in version 00; a malformed one is counted and treated as absent."""
+    if traceparent is None or is_version_00(traceparent):
+        return traceparent
     context = parse_traceparent(traceparent)
     if context is None:
         metrics.count("tailrace_trace_contexts_malformed_total")
-    return context
+        return None
+    return str(context)

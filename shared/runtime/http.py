@@ -120,7 +120,11 @@ class _Server(ThreadingHTTPServer):
         if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)  # type: ignore[arg-type]  # a socket; the stubs disagree with themselves
             return
-        super().process_request(request, client_address)  # type: ignore[arg-type]  # the same
+        try:
+            super().process_request(request, client_address)  # type: ignore[arg-type]  # the same
+        except RuntimeError:  # no thread to be had: this client gets no answer, the next one may
+            self._slots.release()
+            self.shutdown_request(request)  # type: ignore[arg-type]  # the same
 
     def process_request_thread(self, request: object, client_address: object) -> None:
         try:

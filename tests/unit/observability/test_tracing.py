@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from shared.adapters.tracing import MAX_LINKS, OtlpTracer, make_tracer, traces_url
 from shared.core import semconv
 from shared.core.errors import UserError
-from shared.core.semconv import NullTracer, chosen, parse_traceparent
+from shared.core.semconv import NullTracer, bound_of, chosen, parse_traceparent
 from shared.testing.metrics import RecordingMetrics
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -265,7 +265,9 @@ def test_a_rate_outside_of_0_to_1_is_refused() -> None:
 def test_the_sample_is_the_same_everywhere() -> None:
     """The choice depends on the trace id and the rate alone, and hits the rate."""
     ids = [f"{number * 0x9E3779B97F4A7C15 % (1 << 128):032x}" for number in range(1, 10_001)]
-    share = sum(chosen(trace_id, 0.1) for trace_id in ids) / len(ids)
+    headers = [f"00-{trace_id}-{SPAN}-01" for trace_id in ids]
+    share = sum(chosen(header, bound_of(0.1)) for header in headers) / len(headers)
     assert abs(share - 0.1) < 0.02
-    assert all(chosen(trace_id, 1.0) for trace_id in ids)
-    assert not any(chosen(trace_id, 0.0) for trace_id in ids)
+    assert all(chosen(header, bound_of(1.0)) for header in headers)
+    assert not any(chosen(header, bound_of(0.0)) for header in headers)
+    assert not any(chosen(header[:-2] + "00", bound_of(1.0)) for header in headers)
