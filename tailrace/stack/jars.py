@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from shared.core.errors import UserError
 from tailrace.stack.cache import check_space, system_certificates
@@ -19,7 +20,8 @@ from tailrace.stack.supervisor import Supervisor
 LOCK = Path(__file__).with_name("kafka-jars.lock")
 _DOWNLOAD_MB = 200
 _TIMEOUT_S = 600.0
-_PROGRESS_S = 1.0
+_PROGRESS_S = 2.0
+_LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def provision(
     folder = cache / f"kafka-jars-{version}"
     missing = _missing(folder, jars)
     if missing:
-        with _one_at_a_time(cache, say):
+        with _one_at_a_time(cache, supervisor, say):
             missing = _missing(folder, jars)  # another process may have fetched them while we waited
             if missing:
                 check_space(cache, _DOWNLOAD_MB, "TAILRACE_CACHE")
@@ -106,15 +108,31 @@ def _verify(folder: Path, jars: tuple[Jar, ...]) -> None:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "download.lock").open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("kafka: another process is fetching the jars, waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+def _one_at_a_time(cache: Path, supervisor: Supervisor, say: Callable[[str], None]) -> Iterator[None]:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        file = (cache / "download.lock").open("wb")
+    except OSError as error:
+        raise UserError(
+            f"{cache} cannot be written ({error.strerror})", remedy="set TAILRACE_CACHE to another folder"
+        ) from None
+    with file:
+        told = False
+        while not _try_lock(file):
+            if not told:
+                say("kafka: another process is fetching the jars, waiting for it")
+                told = True
+            if supervisor.closed.wait(_LOCK_POLL_S):
+                raise UserError("Kafka's jars were not fetched", remedy="the stack is stopping")
         yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _fetch(folder: Path, jars: tuple[Jar, ...], supervisor: Supervisor, say: Callable[[str], None]) -> None:

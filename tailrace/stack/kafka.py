@@ -1,7 +1,7 @@
 """The embedded broker: one Apache Kafka node in KRaft mode, on loopback."""
 
-import base64
-import uuid
+import secrets
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ _JVM = (
     "-Xmx768m",
     "-XX:+UseSerialGC",
     "-XX:+ExitOnOutOfMemoryError",
+    "--enable-native-access=ALL-UNNAMED",  # compression libraries; Java warns of them otherwise
+    "--sun-misc-unsafe-memory-access=allow",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
@@ -72,14 +74,12 @@ def prepare(
     runtime = java()
     jars = provision(cache, supervisor, say)
     folder.mkdir(parents=True, exist_ok=True)
-    properties = folder / "server.properties"
-    properties.write_text(_properties(folder / "data", ports), encoding="utf-8")
-    command = (str(runtime), *_JVM, "-cp", f"{jars}/*")
-    if not (folder / "data" / "meta.properties").exists():
-        _format(command, properties, supervisor)
+    if not (folder / "data").exists():
+        _format(folder, ports, (str(runtime), "-cp", f"{jars}/*"), supervisor)
+    properties = _write_properties(folder, "data", ports)
     return Program(
         "kafka",
-        (*command, "kafka.Kafka", str(properties)),
+        (str(runtime), *_JVM, "-cp", f"{jars}/*", "kafka.Kafka", str(properties)),
         ready=lambda: answers(ports.clients),
         stop_timeout=15.0,
         address=f"{LOOPBACK}:{ports.clients}",
@@ -100,19 +100,29 @@ def answers(port: int) -> bool:
         return False
 
 
-def _format(command: tuple[str, ...], properties: Path, supervisor: Supervisor) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    # A leading dash would read as an option.
-    cluster = cluster if not cluster.startswith("-") else "A" + cluster[1:]
-    # `--ignore-formatted` also finishes a format that was interrupted between folders.
-    argv = (*command, "kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted")
-    program = Program("kafka-format", (*argv, "-t", cluster, "-c", str(properties)), restart=False, stop_timeout=2.0)
-    ended = supervisor.run(program, _FORMAT_TIMEOUT_S)
+def _format(folder: Path, ports: KafkaPorts, java_command: tuple[str, ...], supervisor: Supervisor) -> None:
+    """Format a data folder under another name and rename it: one that exists is complete."""
+    partial = folder / "data.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    properties = _write_properties(folder, partial.name, ports)
+    cluster = secrets.token_hex(16)  # unlike base64 it never starts with a dash, which would read as an option
+    argv = (*java_command, "kafka.tools.StorageTool", "format", "--standalone")
+    ended = supervisor.run(
+        Program("kafka-format", (*argv, "-t", cluster, "-c", str(properties)), restart=False, stop_timeout=2.0),
+        _FORMAT_TIMEOUT_S,
+    )
     if ended.last_code != 0:
         raise UserError(
-            f"{properties.parent} could not be formatted ({ended.last_exit})",
+            f"{folder} could not be formatted ({ended.last_exit})",
             remedy=f"see {ended.log}; a new state folder helps (TAILRACE_STATE)",
         )
+    partial.rename(folder / "data")
+
+
+def _write_properties(folder: Path, data: str, ports: KafkaPorts) -> Path:
+    properties = folder / "server.properties"
+    properties.write_text(_properties(folder / data, ports), encoding="utf-8")
+    return properties
 
 
 def _properties(data: Path, ports: KafkaPorts) -> str:
@@ -144,6 +154,9 @@ def _properties(data: Path, ports: KafkaPorts) -> str:
         "group.consumer.min.heartbeat.interval.ms": 300,
         # A dead worker's open transaction hides its partition until the sweep: every 10 s by default.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1_000,
+        # A broker that was killed is let back in when its old session is over: after 9 s by default.
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
         "num.network.threads": 2,
         "num.io.threads": 4,
         "num.recovery.threads.per.data.dir": 2,

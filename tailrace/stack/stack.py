@@ -75,11 +75,13 @@ class Stack:
         self._started_at = time.time()
         self._writing = threading.Lock()
         self._open = False
+        self._up = False
 
     def __enter__(self) -> Self:
-        self.state.acquire()
-        self._open = True
         try:
+            self.state.acquire()
+            self._open = True
+            self._publish()
             check_space(self.state.path, _STATE_MB, "TAILRACE_STATE")
             self.ensure(*self._parts)
         except BaseException:
@@ -116,6 +118,11 @@ class Stack:
     def start(self, *programs: Program) -> None:
         """Start further programs under the same supervisor; returns at once."""
         self.supervisor.start(*programs)
+
+    def mark_up(self) -> None:
+        """Say in `stack.json` that all that was asked for is started."""
+        self._up = True
+        self._publish()
 
     def port(self, name: str) -> int:
         """A port for a program of that name: the configured one, else that of the last start, else a free one.
@@ -196,5 +203,7 @@ class Stack:
             ]
             endpoints = msgspec.structs.asdict(self.endpoints)
             self.state.write(
-                StackFile(pid=os.getpid(), started_at=self._started_at, endpoints=endpoints, programs=entries)
+                StackFile(
+                    pid=os.getpid(), up=self._up, started_at=self._started_at, endpoints=endpoints, programs=entries
+                )
             )

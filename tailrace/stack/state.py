@@ -26,9 +26,10 @@ class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StackFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running stack says of itself: its own pid, its endpoints by name, its programs."""
+    """What a running stack says of itself: its own pid, whether all is started, its endpoints by name, its programs."""
 
     pid: int
+    up: bool
     started_at: float
     endpoints: dict[str, str]
     programs: list[ProgramEntry]

@@ -26,6 +26,9 @@ class Supervisor:
         logs: folder of the children's logs, `<name>.log` each.
         on_event: called with each event, from the thread of its program; must be quick.
         backoff: pauses between restarts.
+
+    Attributes:
+        closed: set once it stops for good; whoever waits for something else may watch it.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class Supervisor:
         self._guard = threading.Lock()
         self._watches: dict[str, Watch] = {}
         self._events: list[Event] = []
-        self._closed = False
+        self.closed = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +64,7 @@ class Supervisor:
         """
         for program in programs:
             with self._guard:
-                if self._closed:
+                if self.closed.is_set():
                     raise UserError(f"{program.name} was not started", remedy="the stack is stopping")
                 running = self._watches.get(program.name)
                 if running is not None and running.alive:
@@ -81,10 +84,16 @@ class Supervisor:
         """
         self.start(program)
         watch = self._watches[program.name]
-        if not watch.join(timeout_s):
+        try:
+            if not watch.join(timeout_s):
+                raise UserError(
+                    f"{program.name} did not end within {timeout_s:g} s", remedy=f"see {watch.status().log}"
+                )
+            return watch.status()
+        finally:
             watch.stop()
-            raise UserError(f"{program.name} did not end within {timeout_s:g} s", remedy=f"see {watch.status().log}")
-        return watch.status()
+            with self._guard:
+                del self._watches[program.name]
 
     def wait_ready(self, name: str, timeout_s: float, *, through_restarts: bool = False) -> float:
         """Wait until a program says it is ready.
@@ -136,7 +145,7 @@ class Supervisor:
     def close(self) -> None:
         """Stop everything; nothing can be started afterwards."""
         with self._guard:
-            self._closed = True
+            self.closed.set()
         self.stop()
 
     def _record(self, event: Event) -> None:

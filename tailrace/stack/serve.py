@@ -1,0 +1,151 @@
+"""What `tailrace up` does: bring up a stack and our services, and stay until told to stop.
+
+Also run as a program, `python -m tailrace.stack.serve REQUEST`, by `tailrace up --detach`.
+"""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from shared.core.errors import UserError
+from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
+from tailrace.stack.signals import Terminated, stoppable
+from tailrace.stack.stack import PARTS, Stack, to_stderr
+from tailrace.stack.state import StackFile, StateFolder
+
+_POLL_S = 0.1
+_ERROR = "error: "
+
+
+class UpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to bring up.
+
+    Attributes:
+        state: the state folder.
+        services: parts (`kafka`) and services of pipelines (`scorer:flights`).
+        workers: scorer processes a pipeline.
+        ports: configured ports by part.
+        redis_maxmemory_mb: bound of the cache server.
+    """
+
+    state: str
+    services: list[str]
+    workers: int = 2
+    ports: dict[str, int] = {}
+    redis_maxmemory_mb: int = 256
+
+
+def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
+    """Bring up what is asked for, call `announce`, and stay until Ctrl-C (raised on) or SIGTERM (returns).
+
+    Services of pipelines bring along the parts they stand on.
+
+    Raises:
+        UserError: if something cannot be brought up; nothing is left running.
+        KeyboardInterrupt: after Ctrl-C, once everything is stopped.
+    """
+    own = [check_service(one) for one in request.services if one not in PARTS]
+    parts = [part for part in PARTS if own or part in request.services]
+    try:
+        with (
+            stoppable(),
+            Stack(
+                Path(request.state),
+                parts=parts,
+                external=Endpoints.from_env(),
+                ports=request.ports,
+                redis_maxmemory_mb=request.redis_maxmemory_mb,
+            ) as stack,
+        ):
+            for service, pipeline in own:
+                stack.start(*SERVICE_PROGRAMS[service](_order(stack, request, pipeline)))
+            stack.mark_up()
+            announce(stack)
+            threading.Event().wait()
+    except Terminated:
+        return
+
+
+def detach(request: UpRequest) -> StackFile:
+    """Run `serve` in a process of its own and wait until everything is up.
+
+    Returns:
+        What the new stack says of itself.
+
+    Raises:
+        UserError: if it did not come up; carries what it said.
+    """
+    for one in request.services:
+        if one not in PARTS:
+            check_service(one)
+    state = StateFolder(Path(request.state))
+    state.acquire()  # a running stack is named here, in our own words
+    state.release()
+    state.logs.mkdir(exist_ok=True)
+    log = state.logs / "up.log"
+    argv = (sys.executable, "-m", "tailrace.stack.serve", msgspec.json.encode(request).decode())
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        return _follow(process, state, log)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _follow(process: subprocess.Popen[bytes], state: StateFolder, log: Path) -> StackFile:
+    """Pass on what the new stack says until it is up."""
+    with log.open("rb") as lines:
+        while True:
+            ended = process.poll() is not None
+            said = lines.read().decode(errors="replace").rstrip()
+            if ended:
+                progress, _, error = said.rpartition(_ERROR)
+                to_stderr(progress.rstrip())
+                raise UserError(error or f"the stack ended at once; see {log}")
+            if said:
+                to_stderr(said)
+            content = state.read()
+            if content is not None and content.pid == process.pid and content.up:
+                return content
+            time.sleep(_POLL_S)
+
+
+def _order(stack: Stack, request: UpRequest, pipeline: str) -> Order:
+    return Order(
+        pipeline=pipeline_folder(pipeline),
+        endpoints=stack.endpoints,
+        state=stack.state.path,
+        workers=request.workers,
+        port=stack.port,
+    )
+
+
+def environment_lines(endpoints: Endpoints) -> list[str]:
+    """Shell lines that lead other processes to these servers."""
+    return [f"export {name}={value}" for name, value in endpoints.env().items()]
+
+
+def main() -> int:
+    """Serve the request given as JSON; 0 after SIGTERM, 2 with one line if something is wrong."""
+    try:
+        serve(msgspec.json.decode(sys.argv[1], type=UpRequest), lambda _: None)
+    except UserError as error:
+        to_stderr(f"{_ERROR}{error}")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

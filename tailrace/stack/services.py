@@ -1,0 +1,101 @@
+"""Our own services as supervised programs: `scorer:flights` becomes the programs that score the flights."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.core.errors import UserError
+from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.ports import LOOPBACK, reachable
+from tailrace.stack.program import Program
+
+# A worker ends its batch and its transaction in order: more time than a server needs.
+_STOP_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a maker of programs is told.
+
+    Attributes:
+        pipeline: its folder.
+        endpoints: where the servers are.
+        state: the state folder.
+        workers: how many processes, where a service has several.
+        port: gives a free port for a program of that name, the same at each start.
+        extra: further arguments.
+    """
+
+    pipeline: Path
+    endpoints: Endpoints
+    state: Path
+    workers: int
+    port: Callable[[str], int]
+    extra: tuple[str, ...] = ()
+
+
+def _worker(order: Order, module: str, name: str, slot: int) -> Program:
+    port = order.port(name)
+    return Program(
+        name,
+        (sys.executable, "-m", module, str(order.pipeline), *order.extra),
+        env={
+            **order.endpoints.env(),
+            "TAILRACE_WORKER__SLOT": str(slot),
+            "TAILRACE_HTTP__PORT": str(port),
+            "TAILRACE_STATE": str(order.state),
+            "PYTHONUNBUFFERED": "1",
+        },
+        ready=lambda: reachable(LOOPBACK, port, 0.2),
+        stop_timeout=_STOP_S,
+        address=f"http://{LOOPBACK}:{port}",
+    )
+
+
+def scorers(order: Order) -> list[Program]:
+    """One scorer process a worker, each with a slot (and so a transactional id) of its own."""
+    name = order.pipeline.name
+    return [_worker(order, "services.scorer.main", f"scorer-{name}-{slot}", slot) for slot in range(order.workers)]
+
+
+def feature_writer(order: Order) -> list[Program]:
+    """The process that writes features from their topic into Redis."""
+    return [_worker(order, "services.ingest.features.main", f"features-{order.pipeline.name}", 0)]
+
+
+SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
+    "scorer": scorers,
+    "features": feature_writer,
+}
+
+
+def pipeline_folder(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of a pipeline, by path or by its name in $TAILRACE_PIPELINES (else ./pipelines).
+
+    Raises:
+        UserError: if no `pipeline.yaml` is there.
+    """
+    home = Path(environ.get("TAILRACE_PIPELINES") or "pipelines")
+    for folder in (Path(name), home / name):
+        if (folder / "pipeline.yaml").is_file():
+            return folder.absolute()
+    raise UserError(
+        f"no pipeline {name}: neither {Path(name) / 'pipeline.yaml'} nor {home / name / 'pipeline.yaml'} exists",
+        remedy="give the path of its folder, or set TAILRACE_PIPELINES to the folder of all of them",
+    )
+
+
+def check_service(text: str) -> tuple[str, str]:
+    """Split `scorer:flights` into the service and the pipeline.
+
+    Raises:
+        UserError: if there is no such service, or no such pipeline.
+    """
+    service, _, pipeline = text.partition(":")
+    if service not in SERVICE_PROGRAMS or not pipeline:
+        known = ", ".join(f"{one}:PIPELINE" for one in SERVICE_PROGRAMS)
+        raise UserError(f"{text} is no service", remedy=f"one of kafka, redis, mlflow, {known}")
+    pipeline_folder(pipeline)
+    return service, pipeline
