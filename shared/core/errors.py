@@ -19,7 +19,7 @@ class UserError(TailraceError):
         self.remedy = remedy
 
 
-class Invalid(TailraceError):  # noqa: N818 - reads as a verdict: `raise Invalid("not_json", ...)`
+class Invalid(TailraceError):
     """The record's own fault: it becomes a dead letter.
 
     Args:
@@ -33,12 +33,21 @@ class Invalid(TailraceError):  # noqa: N818 - reads as a verdict: `raise Invalid
         self.detail = detail
 
 
-class Unavailable(TailraceError):  # noqa: N818 - the same
+class Unavailable(TailraceError):
     """Something outside does not answer now; the same call may succeed later."""
 
 
 class LogError(TailraceError):
-    """A call to the log (Kafka) failed; the subclass says what may follow."""
+    """A call to the log (Kafka) failed; the subclass says what may follow.
+
+    Args:
+        what: the client's own words.
+        transient: the log was out of reach: no sign that this batch is at fault.
+    """
+
+    def __init__(self, what: str, *, transient: bool = False) -> None:
+        super().__init__(what)
+        self.transient = transient
 
 
 class Retriable(LogError):

@@ -54,6 +54,7 @@ class Prediction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     each looked-up feature group in seconds of event time, null where it was missing.
     """
 
+    v: int
     id: str
     key: str
     at: tuple[int, int]
@@ -63,26 +64,26 @@ class Prediction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     version: str
     digest: str
     epoch: int
-    v: int = SCHEMA_VERSION
     probabilities: dict[str, float] | None = None
     interval: tuple[float, float] | None = None
     flags: tuple[str, ...] = ()
     ages: dict[str, float | None] | None = None
 
 
-class Observation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="observation", tag_field="type"):
+class Observation(msgspec.Struct, frozen=True, gc=False, tag="observation", tag_field="type"):
     """A prediction with its inputs, internal, on `<pipeline>.journal`: it explains itself.
 
     `record` is the record as it was scored (personal fields dropped or hashed), `lookups` the looked-up
-    values by group, null where missing; `source_time` is the log-append time of the record.
+    values by group, null where missing; `logged` is the log-append time of the record in ms.
     """
 
+    v: int
     prediction: Prediction
     record: msgspec.Raw
-    lookups: dict[str, dict[str, Any] | None] | None = None
-    source_time: int = 0
+    lookups: dict[str, dict[str, Any] | None]
+    digest: str
+    logged: int
     shadow: bool = False
-    v: int = SCHEMA_VERSION
 
 
 class Label(msgspec.Struct, frozen=True, omit_defaults=True):

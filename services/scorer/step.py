@@ -1,0 +1,188 @@
+"""The scorer's own logic: a part of a batch in, predictions, observations and rejects out. It writes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from shared.core import reasons
+from shared.core.codec import Decoded, RecordCodec
+from shared.core.features import FeatureBuilder, Matrix
+from shared.core.metrics import Metrics
+from shared.core.pipeline import PipelineSpec
+from shared.core.ports import Block, Found, Lookups, Part, Reject, Result, Runtime, Tracer
+from shared.core.privacy import Redactor
+from shared.core.records import TRACEPARENT, TRACESTATE, Headers
+from shared.core.sampling import OBSERVED, sampled
+from shared.core.scoring import ObservationWriter, Version, ages_of, answers, flags_of, predictions
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """One loaded version, ready to score: what it says of itself, its matrix builder, its runtime."""
+
+    version: Version
+    builder: FeatureBuilder
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A part on its way: the rows that are still good, and the rejects so far."""
+
+    decoded: Decoded
+    found: Found
+    matrix: Matrix
+    rejects: list[Reject] = field(default_factory=list)
+
+
+class ScorerStep:
+    """Scores parts of one pipeline.
+
+    Args:
+        spec: the pipeline.
+        codec: decodes its records.
+        lookups: the feature cache; asked once a part.
+        scoring: the loaded version of an epoch; may raise `ModelRefused`.
+        redactor: keeps personal fields in.
+        topics: (predictions, journal).
+        metrics: counts flags.
+        tracer: makes the trace context that a prediction carries.
+    """
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        codec: RecordCodec,
+        lookups: Lookups,
+        scoring: Callable[[int], Scoring],
+        redactor: Redactor,
+        topics: tuple[str, str],
+        metrics: Metrics,
+        tracer: Tracer,
+    ) -> None:
+        self._spec, self._codec, self._lookups, self._scoring = spec, codec, lookups, scoring
+        self._redactor, self._metrics, self._tracer = redactor, metrics, tracer
+        self._predictions, self._journal = topics
+        self._entities = {group: codec.getter(lookup.key) for group, lookup in spec.lookups.items()}
+        self._body: Callable[[bytes], bytes | None] = redactor.body if redactor.active else lambda value: value
+
+    def __call__(self, part: Part) -> Result:
+        """See `Step`. Every message of the part ends as one prediction or one reject."""
+        version = self._scoring(part.epoch)
+        messages = part.messages
+        decoded = self._codec.decode(
+            [m.value() for m in messages], [m.key() for m in messages], [m.timestamp()[1] for m in messages]
+        )
+        rejects = [Reject(messages[i], reason, detail) for i, reason, detail in decoded.refused]
+        if not decoded.rows:
+            return Result(rejects=rejects)
+        found = self._look_up(decoded)
+        matrix = version.builder.matrix(decoded.rows, found)
+        scored = _without(Scored(decoded, found, matrix, rejects), matrix.refused, part)
+        if not scored.decoded.rows:
+            return Result(rejects=scored.rejects)
+        raw = version.runtime.predict(scored.matrix.values)
+        odd = np.flatnonzero(~np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)).tolist()
+        if odd:
+            raw = np.delete(raw, odd, axis=0)
+            why = (reasons.NOT_A_NUMBER, f"version {version.version.version} gave no finite score")
+            scored = _without(scored, dict.fromkeys(odd, why), part)
+        return Result(self._outputs(part, scored, version, raw), scored.rejects)
+
+    def _look_up(self, decoded: Decoded) -> Found:
+        if not self._entities:
+            return Found()
+        wanted = {
+            group: [v if isinstance(v, str) else None for v in map(get, decoded.rows)]
+            for group, get in self._entities.items()
+        }
+        return self._lookups.get_many(wanted, decoded.times)
+
+    def _outputs(self, part: Part, scored: Scored, scoring: Scoring, raw: Any) -> list[Block]:
+        decoded, n = self._hidden(scored.decoded), len(scored.decoded.rows)
+        messages = [part.messages[i] for i in decoded.index]
+        flags = flags_of(scored.matrix, n)
+        for name, marked in scored.matrix.flags.items():
+            self._metrics.count("tailrace_flagged_total", int(marked.sum()), flag=name)
+        partitions = [m.partition() for m in messages]
+        positions = [(p, m.offset()) for p, m in zip(partitions, messages, strict=True)]
+        version = scoring.version
+        made = predictions(
+            decoded, positions, version, answers(self._spec, version, raw), flags, ages_of(scored.found, n)
+        )
+        values = list(map(_encode, made))
+        keys = [key.encode() for key in decoded.keys]
+        headers = [self._carried(part.headers[i]) for i in decoded.index]
+        blocks = [Block(self._predictions, keys, values, headers, partitions)]
+        rate = self._spec.monitoring.sample
+        chosen: Sequence[int] = range(n)
+        if rate < 1.0:
+            chosen = [j for j in range(n) if sampled(scored.decoded.ids[j], rate, OBSERVED)]
+        if chosen:
+            writer = ObservationWriter(scored.found, n, version.digest, self._body)
+            seen = [writer.encode(j, values[j], messages[j].value() or b"", messages[j].timestamp()[1]) for j in chosen]
+            blocks.append(
+                Block(
+                    self._journal,
+                    [keys[j] for j in chosen],
+                    seen,
+                    [headers[j] for j in chosen],
+                    [partitions[j] for j in chosen],
+                )
+            )
+        self._metrics.count("tailrace_predictions_total", n, version=version.version)
+        return blocks
+
+    def _hidden(self, decoded: Decoded) -> Decoded:
+        """Ids and keys that are personal leave as pseudonyms."""
+        redactor = self._redactor
+        if not (redactor.hides_id or redactor.hides_key):
+            return decoded
+        return msgspec.structs.replace(
+            decoded,
+            ids=list(map(redactor.pseudonym, decoded.ids)) if redactor.hides_id else decoded.ids,
+            keys=list(map(redactor.pseudonym, decoded.keys)) if redactor.hides_key else decoded.keys,
+        )
+
+    def _carried(self, headers: Headers | None) -> Headers | None:
+        """The W3C trace context of a record, for its prediction; the first of repeated headers counts."""
+        if not headers:
+            return None
+        parent = next((value for name, value in headers if name == TRACEPARENT), None)
+        carried = self._tracer.carry(parent.decode("ascii", "replace")) if parent else None
+        if carried is None:
+            return None
+        kept: Headers = [(TRACEPARENT, carried.encode())]
+        kept += [h for h in headers if h[0] == TRACESTATE][:1]
+        return kept
+
+
+def _without(scored: Scored, refused: Any, part: Part) -> Scored:
+    """The rows that are left after these (row -> (reason, detail)) were refused."""
+    if not refused:
+        return scored
+    decoded, found, matrix = scored.decoded, scored.found, scored.matrix
+    keep = [j for j in range(len(decoded.rows)) if j not in refused]
+    more = [Reject(part.messages[decoded.index[j]], *refused[j]) for j in sorted(refused)]
+    return Scored(
+        Decoded(
+            rows=[decoded.rows[j] for j in keep],
+            index=[decoded.index[j] for j in keep],
+            ids=[decoded.ids[j] for j in keep],
+            keys=[decoded.keys[j] for j in keep],
+            times=[decoded.times[j] for j in keep],
+            refused=decoded.refused,
+        ),
+        Found(
+            {g: [column[j] for j in keep] for g, column in found.values.items()},
+            {g: [column[j] for j in keep] for g, column in found.ages.items()},
+            {g: [column[j] for j in keep] for g, column in found.causes.items()},
+        ),
+        Matrix(matrix.values[keep], {name: marks[keep] for name, marks in matrix.flags.items()}, {}),
+        scored.rejects + more,
+    )

@@ -1,0 +1,234 @@
+"""The input side of the loop on a real Kafka: one topic, as a member of a consumer group."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from shared.adapters.kafka.errors import classify
+from shared.core.errors import Abortable, Fatal, Unavailable, UserError
+from shared.core.ports import Batch, Listener
+from shared.core.records import Committed, Note
+
+_decode_note = msgspec.json.Decoder(Note).decode
+DENIED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - public by documentation
+    }
+)
+GONE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001 - the same
+
+
+def consumer_config(
+    conf: Mapping[str, Any], *, group: str, group_protocol: str, session_timeout: float, max_poll_interval: float
+) -> dict[str, Any]:
+    """The client's settings, for the classic (cooperative-sticky) or the consumer (KIP-848) rebalance protocol."""
+    own: dict[str, Any] = {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "error",  # positions are always given by us; one that is gone is a gap to report
+        "max.poll.interval.ms": int(max_poll_interval * 1000),
+        "queued.min.messages": 50_000,
+        "queued.max.messages.kbytes": 32_768,  # bounds memory; pause() would throw prefetched records away
+        "fetch.message.max.bytes": 4_000_000,
+        "fetch.wait.max.ms": 100,
+    }
+    if group_protocol == "consumer":
+        own["group.protocol"] = "consumer"
+    else:
+        own["partition.assignment.strategy"] = "cooperative-sticky"
+        own["session.timeout.ms"] = int(session_timeout * 1000)
+        own["heartbeat.interval.ms"] = max(int(session_timeout * 1000 / 6), 200)
+    return {**own, **conf}
+
+
+class KafkaSource:
+    """Implements `Source`. Callbacks of the client run inside `poll`, in the caller's thread.
+
+    Args:
+        conf: what `consumer_config` made.
+        topic: the input topic.
+        listener: told of the assignment.
+        call_timeout: s that one request may take.
+        gap: told of (partition, from, to) where retention deleted records before they were read.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        *,
+        topic: str,
+        listener: Listener,
+        call_timeout: float,
+        gap: Callable[[int, int, int], None],
+    ) -> None:
+        self._topic, self._listener, self._call, self._gap = topic, listener, call_timeout, gap
+        self._next: dict[int, int] = {}  # partition -> next offset to take; -1: its beginning
+        self._stopped: set[int] = set()
+        self._dirty = False  # the assignment or a position changed: the next batch may hold records of before
+        self.generation = 0
+        self._consumer = Consumer(dict(conf))
+        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def poll(self, limit: int, gather: float, idle: float) -> Batch:
+        """See `Source.poll`. `consume(n, t)` waits for n or the whole t, hence one record first, then the rest."""
+        try:
+            messages: list[Message] = self._consumer.consume(1, idle)
+            if messages and limit > 1:
+                messages += self._consumer.consume(limit - 1, gather)
+        except KafkaException as error:
+            raise Unavailable(f"kafka: {error.args[0].str()}") from error
+        token = (self._topic, self._consumer.consumer_group_metadata())  # travels with the batch
+        if any(m.error() for m in messages):
+            messages = [m for m in messages if not self._is_error(m)]
+        if self._dirty or self._stopped:
+            messages = self._current(messages)
+            self._dirty = False
+        for m in messages:
+            self._next[m.partition()] = m.offset() + 1  # type: ignore[index,operator] # a record has both
+        return Batch(messages, token, self.generation)  # type: ignore[arg-type] # the client's stubs allow str for bytes
+
+    def rewind(self) -> None:
+        """See `Source.rewind`."""
+        owned = sorted(self._next)
+        if not owned:
+            return
+        positions = self._committed(owned)
+        try:
+            for partition, committed in positions.items():
+                self._consumer.seek(TopicPartition(self._topic, partition, _start(committed)))
+        except KafkaException as error:
+            raise Unavailable(f"kafka: cannot seek: {error.args[0].str()}") from error
+        self._take(positions)
+        self._listener.assigned(positions)
+
+    def commit(self, offsets: Mapping[int, Committed]) -> None:
+        """See `Source.commit`. Raises a `LogError`."""
+        listed = [
+            TopicPartition(self._topic, p, c.offset, msgspec.json.encode(c.note).decode()) for p, c in offsets.items()
+        ]
+        try:
+            answers = self._consumer.commit(offsets=listed, asynchronous=False)
+        except KafkaException as error:
+            raise Abortable(str(classify(error)), transient=True) from error
+        for answer in answers or ():
+            if answer.error is not None:
+                raise Abortable(f"offset of partition {answer.partition}: {answer.error.str()}", transient=True)
+
+    def lag(self) -> int:
+        """See `Source.lag`; from the last fetch's high watermarks."""
+        total = 0
+        for partition, position in self._next.items():
+            if partition in self._stopped:
+                continue
+            marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            if marks and marks[1] > 0:
+                total += max(marks[1] - max(position, marks[0], 0), 0)
+        return total
+
+    def stop(self, partition: int) -> None:
+        """See `Source.stop`."""
+        self._stopped.add(partition)
+        with suppress(KafkaException):  # not owned any more: its records are dropped anyhow
+            self._consumer.pause([TopicPartition(self._topic, partition)])
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        positions = self._committed([p.partition for p in partitions])
+        consumer.incremental_assign([TopicPartition(self._topic, p, _start(c)) for p, c in positions.items()])
+        self._take(positions)
+        self._listener.assigned(positions)
+
+    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._drop(partitions)
+        consumer.incremental_unassign(list(partitions))
+        self._listener.revoked([p.partition for p in partitions])
+
+    def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._drop(partitions)
+        consumer.incremental_unassign(list(partitions))
+        self._listener.lost([p.partition for p in partitions])
+
+    def _take(self, positions: Mapping[int, Committed]) -> None:
+        self._next.update({p: c.offset for p, c in positions.items()})
+        self._dirty = True
+
+    def _drop(self, partitions: Sequence[TopicPartition]) -> None:
+        self.generation += 1
+        self._dirty = True
+        for p in partitions:
+            self._next.pop(p.partition, None)
+            self._stopped.discard(p.partition)
+
+    def _committed(self, partitions: Sequence[int]) -> dict[int, Committed]:
+        """Offset and note from one answer, so that they belong together."""
+        asked = [TopicPartition(self._topic, p) for p in partitions]
+        try:
+            answers = self._consumer.committed(asked, timeout=self._call)
+        except KafkaException as error:
+            raise Unavailable(f"kafka: committed offsets: {error.args[0].str()}") from error
+        for answer in answers:
+            if answer.error is not None:
+                raise Unavailable(f"kafka: committed offset of partition {answer.partition}: {answer.error.str()}")
+        return {a.partition: Committed(max(a.offset, -1), _note(a.metadata)) for a in answers}
+
+    def _current(self, messages: Sequence[Message]) -> list[Message]:
+        """Only records of owned, running partitions, from their positions on."""
+        kept: list[Message] = []
+        expected = dict(self._next)
+        for m in messages:
+            partition, offset = m.partition(), m.offset()
+            if partition is None or offset is None or partition in self._stopped:
+                continue
+            if offset >= expected.get(partition, 1 << 63):
+                expected[partition] = offset + 1
+                kept.append(m)
+        return kept
+
+    def _is_error(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        partition = message.partition()
+        if error.code() == KafkaError._AUTO_OFFSET_RESET and partition in self._next:  # noqa: SLF001 - public by documentation
+            self._skip_gap(partition)
+        elif error.code() in DENIED:
+            raise UserError(f"kafka: {error.str()}", remedy="ask for read access to the topic and the group")
+        elif error.code() in GONE:
+            raise UserError(f"topic {self._topic} does not exist", remedy="run `tailrace topics apply PIPELINE`")
+        elif error.fatal():
+            raise Fatal(f"{error.name()}: {error.str()}")
+        return True
+
+    def _skip_gap(self, partition: int) -> None:
+        where = TopicPartition(self._topic, partition)
+        marks = self._consumer.get_watermark_offsets(where, timeout=self._call)
+        if not marks:
+            raise Unavailable(f"kafka: no answer about the start of partition {partition}")
+        self._gap(partition, self._next[partition], marks[0])
+        self._consumer.seek(TopicPartition(self._topic, partition, marks[0]))
+        self._next[partition] = marks[0]
+        self._dirty = True
+
+
+def _start(committed: Committed) -> int:
+    return committed.offset if committed.offset >= 0 else OFFSET_BEGINNING
+
+
+def _note(metadata: str | None) -> Note:
+    """An offset reset by an operator has no metadata, or somebody else's."""
+    if not metadata:
+        return Note()
+    try:
+        return _decode_note(metadata)
+    except msgspec.DecodeError:
+        return Note()

@@ -1,0 +1,118 @@
+"""Compacted topics as tables: `models` followed by every worker, `rollouts` and `workers` read when asked for."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from shared.core.errors import Unavailable
+
+T = TypeVar("T")
+
+
+def _consumer(conf: Mapping[str, Any]) -> Consumer:
+    return Consumer(
+        {
+            "group.id": "tailrace-table",  # the client wants one; it is never joined and nothing is committed
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": False,
+            "fetch.wait.max.ms": 50,
+            **conf,
+        }
+    )
+
+
+class TableReader:
+    """Reads a whole topic, and then what is new, without a group.
+
+    Args:
+        conf: connection settings of the client.
+        topic: a topic whose values have one type.
+        decode: value bytes -> value; a value that does not decode is skipped and told to `bad`.
+        timeout: s within which the broker must answer.
+    """
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        topic: str,
+        timeout: float,
+        bad: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._topic, self._timeout, self._bad = topic, timeout, bad
+        self._consumer = _consumer(conf)
+        self._at: dict[int, int] = {}
+
+    def fresh(self) -> Iterator[Message]:
+        """What has already arrived, without waiting."""
+        if not self._at:
+            yield from self.to_end()
+            return
+        yield from self._take(self._consumer.consume(1_000, 0))
+
+    def to_end(self) -> Iterator[Message]:
+        """Everything up to the end of the topic as of this call.
+
+        Raises:
+            Unavailable: the broker does not answer in time, or the topic does not exist.
+        """
+        deadline = time.monotonic() + self._timeout
+        try:
+            if not self._at:
+                self._assign()
+            ends = {p: self._end(p) for p in self._at}
+            while any(self._at[p] < end for p, end in ends.items()):
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"kafka: {self._topic} could not be read to its end in {self._timeout:g} s")
+                yield from self._take(self._consumer.consume(1_000, 0.05))
+                self._at.update({p.partition: max(p.offset, self._at[p.partition]) for p in self._positions()})
+        except KafkaException as error:
+            raise Unavailable(f"kafka: {self._topic}: {error.args[0].str()}") from error
+
+    def close(self) -> None:
+        """Let the client go."""
+        self._consumer.close()
+
+    def _assign(self) -> None:
+        known = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+        if known.error is not None:
+            raise Unavailable(f"topic {self._topic}: {known.error.str()}; run `tailrace topics apply PIPELINE`")
+        self._at = dict.fromkeys(known.partitions, 0)
+        self._consumer.assign([TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in self._at])
+
+    def _end(self, partition: int) -> int:
+        marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=self._timeout)
+        if not marks:
+            raise Unavailable(f"kafka: no answer about the end of {self._topic}")
+        return marks[1] if marks[1] > marks[0] else 0
+
+    def _positions(self) -> list[TopicPartition]:
+        """Positions pass over transaction markers and compacted offsets, which are never given as messages."""
+        return self._consumer.position([TopicPartition(self._topic, p) for p in self._at])
+
+    def _take(self, messages: list[Message]) -> Iterator[Message]:
+        for message in messages:
+            if message.error():
+                self._bad(str(message.error()))
+                continue
+            partition, offset = message.partition(), message.offset()
+            if partition is not None and offset is not None:
+                self._at[partition] = offset + 1
+            yield message
+
+
+def decoded(messages: Iterator[Message], kind: type[T], bad: Callable[[str], None] = lambda _: None) -> Iterator[T]:
+    """Values of one type; a tombstone is skipped, one that does not decode is told to `bad`."""
+    decode = msgspec.json.Decoder(kind).decode
+    for message in messages:
+        value = message.value()
+        if value is None:
+            continue
+        try:
+            yield decode(value)
+        except msgspec.DecodeError as error:
+            bad(f"{message.topic()}[{message.partition()}]@{message.offset()}: {error}")

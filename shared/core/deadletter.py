@@ -1,0 +1,59 @@
+"""Dead letters: the original bytes, with reason and position in headers, so that an operator can act on them."""
+
+from collections.abc import Callable, Sequence
+
+from shared.core.ports import Block, Reject
+from shared.core.records import TRACEPARENT, TRACESTATE, Headers
+
+REASON = "tailrace-reason"
+DETAIL = "tailrace-detail"
+SOURCE = "tailrace-source"
+BODY = "tailrace-body"
+MAX_BODY = 900_000  # a larger body would not fit the topic: the letter refers to the record's position instead
+MAX_DETAIL = 300
+
+Withhold = Callable[[bytes], bytes | None]
+
+
+def dead_letters(topic: str, source: str, rejects: Sequence[Reject], withhold: Withhold | None = None) -> Block:
+    """The block of dead letters for these rejects.
+
+    Args:
+        topic: the dead-letter topic.
+        source: the topic that the records came from.
+        rejects: what was refused, and why.
+        withhold: makes the body fit to leave the service (personal fields), or None where it must not leave at all.
+    """
+    values: list[bytes | None] = []
+    headers: list[Headers | None] = []
+    for reject in rejects:
+        body, said = _body(reject, withhold)
+        values.append(body)
+        headers.append(_headers(source, reject, said))
+    return Block(topic, [r.message.key() for r in rejects], values, headers)
+
+
+def _body(reject: Reject, withhold: Withhold | None) -> tuple[bytes | None, str]:
+    original = reject.message.value()
+    if original is None:
+        return None, "null"
+    if len(original) > MAX_BODY:
+        return None, "reference"
+    if withhold is None:
+        return original, "original"
+    kept = withhold(original)
+    return (None, "withheld") if kept is None else (kept, "redacted")
+
+
+def _headers(source: str, reject: Reject, body: str) -> Headers:
+    message = reject.message
+    said = "".join(c if c.isprintable() else "?" for c in reject.detail)[:MAX_DETAIL]
+    carried = [h for h in message.headers() or () if h[0] in {TRACEPARENT, TRACESTATE}]
+    position = f"{source}[{message.partition()}]@{message.offset()}"
+    return [
+        (REASON, reject.reason.encode()),
+        (DETAIL, said.encode("utf-8", "replace")),
+        (SOURCE, position.encode()),
+        (BODY, body.encode()),
+        *carried,
+    ]

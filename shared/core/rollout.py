@@ -1,0 +1,170 @@
+"""Which version scores which record: a pure function of the epoch in force at the record's offset.
+
+`models` says what an epoch means, a barrier in `records` says from where on it holds, and a revocation takes an
+epoch's version away without a barrier: then the highest active epoch below it acts instead.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from shared.core import reasons
+from shared.core.ports import Message, Part, Reject
+from shared.core.records import CONTROL_HEADER, Application, Barrier, Headers, Note, Rollout
+
+Cause = Literal["first", "barrier", "revoked", "local"]
+_decode_barrier = msgspec.json.Decoder(Barrier).decode
+
+
+class RolloutTable:
+    """The `models` topic as last read: epoch -> rollout. A later value of an epoch replaces the earlier one."""
+
+    def __init__(self, rollouts: Iterable[Rollout] = ()) -> None:
+        self._by_epoch = {r.epoch: r for r in rollouts}
+
+    def put(self, rollout: Rollout) -> None:
+        """Take a newer value of an epoch."""
+        self._by_epoch[rollout.epoch] = rollout
+
+    def get(self, epoch: int) -> Rollout | None:
+        """The rollout of an epoch, in whatever state."""
+        return self._by_epoch.get(epoch)
+
+    def may_stand_in_log(self, epoch: int) -> bool:
+        """Whether a barrier of this epoch is genuine: its intent was written here before the barrier was."""
+        known = self._by_epoch.get(epoch)
+        return known is not None and known.state != "announced"
+
+    def acting(self, epoch: int) -> Rollout | None:
+        """The rollout that scores where `epoch` is the newest barrier: the highest active one at or below it."""
+        below = [r for e, r in self._by_epoch.items() if e <= epoch and r.state == "active"]
+        return max(below, key=lambda r: r.epoch, default=None)
+
+    def oldest_active(self) -> Rollout | None:
+        """Where a partition without any history begins."""
+        return min((r for r in self if r.state == "active"), key=lambda r: r.epoch, default=None)
+
+    def newest_active(self) -> Rollout | None:
+        """What `activation: local` goes to at once."""
+        return max((r for r in self if r.state == "active"), key=lambda r: r.epoch, default=None)
+
+    def __iter__(self) -> Iterator[Rollout]:
+        return iter(sorted(self._by_epoch.values(), key=lambda r: r.epoch))
+
+    def __len__(self) -> int:
+        return len(self._by_epoch)
+
+
+@dataclass(slots=True)
+class Split:
+    """A batch cut at its barriers.
+
+    `parts` are in ascending epoch, so each partition's records stay in order; `notes` holds each partition's note after
+    the batch; `controls` counts what became of control records.
+    """
+
+    parts: list[Part] = field(default_factory=list)
+    notes: dict[int, Note] = field(default_factory=dict)
+    applications: list[Application] = field(default_factory=list)
+    forged: list[Reject] = field(default_factory=list)
+    controls: dict[str, int] = field(default_factory=dict)
+    stranded: set[int] = field(default_factory=set)
+
+    def count(self, what: str) -> None:
+        """One more control record of this kind."""
+        self.controls[what] = self.controls.get(what, 0) + 1
+
+
+def split(messages: Sequence[Message], notes: Mapping[int, Note], table: RolloutTable, *, local: bool = False) -> Split:
+    """Cut a batch into parts of one acting epoch each.
+
+    Args:
+        messages: the batch, in input order a partition.
+        notes: the note of each partition before the batch.
+        table: what epochs mean, at least as new as the newest genuine barrier in the batch.
+        local: `rollout.activation: local`: the newest active epoch acts from the first record on.
+
+    Returns:
+        The parts. A partition for which no active epoch is left is in `stranded`, and in none of the parts.
+    """
+    result = Split(notes={m.partition(): notes[m.partition()] for m in messages})
+    taken: dict[int, tuple[list[Message], list[Headers | None]]] = {}
+    settled: set[int] = set()
+    for message in messages:
+        partition, headers = message.partition(), message.headers()
+        if partition not in settled:  # its first record here: a revocation or a local change acts from it on
+            settled.add(partition)
+            _settle(result, partition, message.offset(), table, local=local)
+        if partition in result.stranded:
+            continue
+        if headers and is_control(headers):
+            _control(result, message, table, local=local)
+            continue
+        bucket = taken.setdefault(result.notes[partition].acting, ([], []))
+        bucket[0].append(message)
+        bucket[1].append(headers)
+    result.parts = [Part(m, h, epoch) for epoch, (m, h) in sorted(taken.items(), key=lambda item: item[0])]
+    return result
+
+
+def is_control(headers: Headers) -> bool:
+    """Whether a record claims to be a barrier."""
+    return any(name == CONTROL_HEADER for name, _ in headers)
+
+
+def _settle(result: Split, partition: int, offset: int, table: RolloutTable, *, local: bool) -> None:
+    note = result.notes[partition]
+    cause: Cause = "revoked" if note.acting else "first"
+    if local and (newest := table.newest_active()) and newest.epoch > note.epoch:
+        note, cause = replace_note(note, epoch=newest.epoch), "local"
+    elif not note.epoch and (oldest := table.oldest_active()):
+        note = replace_note(note, epoch=oldest.epoch)
+    _act(result, partition, offset, note, table, cause)
+
+
+def _control(result: Split, message: Message, table: RolloutTable, *, local: bool) -> None:
+    note = result.notes[message.partition()]
+    try:
+        epoch = _decode_barrier(message.value() or b"").epoch
+    except msgspec.DecodeError:
+        epoch = -1
+    if not table.may_stand_in_log(epoch):
+        result.count("forged")
+        detail = f"epoch {epoch} is not in the models topic; producers may not send {CONTROL_HEADER}"
+        result.forged.append(Reject(message, reasons.FORGED_CONTROL, detail))
+    elif local or epoch <= note.epoch:
+        result.count("ignored")
+    else:
+        result.count("applied")
+        after = message.offset() + 1
+        _act(result, message.partition(), after, replace_note(note, epoch=epoch), table, "barrier")
+
+
+def _act(result: Split, partition: int, offset: int, note: Note, table: RolloutTable, cause: Cause) -> None:
+    acting = table.acting(note.epoch)
+    if acting is None:
+        result.stranded.add(partition)
+        return
+    if acting.epoch != note.acting:
+        version = acting.champion.version
+        result.applications.append(Application(partition, acting.epoch, offset, cause, version, note.epoch))
+        note = replace_note(note, acting=acting.epoch)
+    result.notes[partition] = note
+
+
+def replace_note(note: Note, *, epoch: int | None = None, acting: int | None = None) -> Note:
+    """A note with another epoch or acting epoch."""
+    return msgspec.structs.replace(
+        note, epoch=note.epoch if epoch is None else epoch, acting=note.acting if acting is None else acting
+    )
+
+
+def last_application(applications: Iterable[Application], partition: int, offset: int) -> Note:
+    """The note of a partition whose metadata is gone: from its last application at or before `offset`."""
+    before = [a for a in applications if a.partition == partition and a.offset <= offset]
+    if not before:
+        return Note()
+    last = max(before, key=lambda a: (a.offset, a.barrier))
+    return Note(epoch=last.barrier, acting=last.epoch)

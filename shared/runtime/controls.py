@@ -1,0 +1,80 @@
+"""What the loop knows of rollouts: which epoch scores which record of a batch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from shared.core.ports import Block, Message, Part
+from shared.core.records import Application, Committed, Note
+from shared.core.rollout import RolloutTable, Split, last_application, split
+
+
+class Controls(Protocol):
+    """Cuts batches by epoch; one implementation for services that follow rollouts, one for those that do not."""
+
+    def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
+        """The note of each newly owned partition, found again where the offset's metadata is gone."""
+
+    def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
+        """Cut a batch; called at the start of each batch, so that a revocation acts at once."""
+
+    def blocks(self, applications: Sequence[Application]) -> list[Block]:
+        """What to write, in the batch's transaction, of epochs that begin to act in it."""
+
+
+class NoControls:
+    """For services whose input carries no barriers: one part, no epoch."""
+
+    def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
+        """The notes as committed."""
+        return {p: c.note for p, c in positions.items()}
+
+    def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
+        """The whole batch as one part."""
+        part = Part(messages, [m.headers() for m in messages], 0)
+        return Split(parts=[part], notes={m.partition(): notes[m.partition()] for m in messages})
+
+    def blocks(self, applications: Sequence[Application]) -> list[Block]:
+        """Nothing."""
+        del applications
+        return []
+
+
+class Barriers:
+    """Follows the `models` topic and the barriers in `records`.
+
+    Args:
+        refresh: reads what is new in `models` into the table; `refresh(True)` reads to the end as of now.
+        applications: reads `rollouts` whole; asked only where an offset's metadata is gone.
+        encode: makes the `rollouts` block of applications.
+        local: `rollout.activation: local`.
+    """
+
+    def __init__(
+        self,
+        refresh: Callable[[bool], RolloutTable],
+        applications: Callable[[], Sequence[Application]],
+        encode: Callable[[Sequence[Application]], Block],
+        *,
+        local: bool = False,
+    ) -> None:
+        self._refresh, self._applications, self._encode, self._local = refresh, applications, encode, local
+
+    def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
+        """As committed; without metadata, the last entry of `rollouts` at or before the offset; else none."""
+        if all(c.note.epoch for c in positions.values()):
+            return {p: c.note for p, c in positions.items()}
+        known = self._applications()
+        return {
+            p: c.note if c.note.epoch else last_application(known, p, max(c.offset, 0)) for p, c in positions.items()
+        }
+
+    def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
+        """Cut at barriers. One that is not in the table may be newer than our copy: read on before judging it."""
+        result = split(messages, notes, self._refresh(False), local=self._local)
+        if result.forged or result.stranded:
+            result = split(messages, notes, self._refresh(True), local=self._local)
+        return result
+
+    def blocks(self, applications: Sequence[Application]) -> list[Block]:
+        """The entries of `rollouts`."""
+        return [self._encode(applications)] if applications else []

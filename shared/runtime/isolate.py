@@ -1,0 +1,33 @@
+"""Finds the record that breaks a step: the part is halved until it stands alone, and it becomes a dead letter."""
+
+from shared.core import reasons
+from shared.core.errors import TailraceError
+from shared.core.ports import Part, Reject, Result, Step
+
+
+def isolate(step: Step, part: Part) -> Result:
+    """Run a step; where it raises, run it on halves.
+
+    Args:
+        step: the service's logic; a pure function of the part, so running it again does no harm.
+        part: at least one record.
+
+    Returns:
+        The result, with each record that makes the step raise as a reject (reason `poison`).
+
+    Raises:
+        TailraceError: what is not the records' fault (cache or model not there) passes through.
+    """
+    try:
+        return step(part)
+    except TailraceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - any bug that one record triggers; the record stands alone in the end
+        if len(part.messages) == 1:
+            return Result(rejects=[Reject(part.messages[0], reasons.POISON, f"{type(error).__name__}: {error}"[:300])])
+        middle = len(part.messages) // 2
+        halves = [
+            isolate(step, Part(part.messages[a:b], part.headers[a:b], part.epoch))
+            for a, b in ((0, middle), (middle, len(part.messages)))
+        ]
+        return Result([b for h in halves for b in h.blocks], [r for h in halves for r in h.rejects])

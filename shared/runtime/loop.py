@@ -1,0 +1,211 @@
+"""The transactional loop: the only `while` of the data plane. Every service that touches each record runs in it.
+
+The numbers in the code are those of docs/delivery.md:
+
+1. poll a batch, and the group's metadata with it; how much is steered by lag and latency target;
+2. cut it at barriers, so that each part has one version;
+3. run the step on each part (it looks features up in one round trip and scores; it writes nothing);
+4. collect outputs, dead letters and the epochs that begin to act;
+5. deliver: outputs, dead letters and offsets, with notes, in one transaction;
+6. on an error do what the client's own flags say: abort and rewind, or renew the producer and rewind.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from shared.core.errors import Abortable, LogError, Unavailable
+from shared.core.limits import DeadLetterGuard
+from shared.core.pacing import Pacer
+from shared.core.pipeline import DeadLetterLimit
+from shared.core.ports import Batch, Block, Clock, Message, Reject, Result, Source, Step
+from shared.core.records import Committed, Note
+from shared.runtime.controls import Controls
+from shared.runtime.delivery import Delivery
+from shared.runtime.isolate import isolate
+from shared.runtime.probe import Probe
+
+MAX_ABORTS = 3  # one after another at the same offsets: an endless retry is not a strategy
+PAUSE = 0.5  # s before the next try when something outside is unavailable
+
+Letters = Callable[[Sequence[Reject]], Block]
+Connect = Callable[["Loop"], Source]
+
+
+class Loop:
+    """Runs one step over one input topic as a member of its consumer group.
+
+    Args:
+        connect: makes the source, with this loop as its listener.
+        delivery: makes batches durable.
+        step: the service's logic.
+        controls: cuts batches by epoch.
+        letters: makes the block of dead letters.
+        pacer: steers the batch size.
+        limit: when dead letters stop a partition.
+        probe: what the world may see.
+        clock: for pauses and durations.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Connect,
+        delivery: Delivery,
+        step: Step,
+        controls: Controls,
+        letters: Letters,
+        pacer: Pacer,
+        limit: DeadLetterLimit,
+        probe: Probe,
+        clock: Clock,
+    ) -> None:
+        self._delivery, self._step, self._controls, self._letters = delivery, step, controls, letters
+        self._pacer, self._limit, self._probe, self._clock = pacer, limit, probe, clock
+        self._stopping = threading.Event()
+        self._notes: dict[int, Note] = {}
+        self._guards: dict[int, DeadLetterGuard] = {}
+        self._failed_at: dict[int, int] = {}
+        self._failures = 0
+        self._source = connect(self)
+
+    def run(self) -> None:
+        """Turn until stopped; then leave the group and let the producer go, whatever happened."""
+        try:
+            while not self._stopping.is_set():
+                self.turn()
+        finally:
+            self._source.close()
+            self._delivery.close()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, then end. May be called from a signal handler."""
+        self._stopping.set()
+
+    def turn(self) -> None:
+        """One batch, or one idle wait."""
+        lag = self._source.lag()
+        bounds = self._pacer.bounds(lag)
+        batch = self._source.poll(bounds.limit, bounds.gather, bounds.idle)  # 1
+        self._probe.turned(lag, bounds, len(batch.messages))
+        try:
+            for messages in self._portions(batch):
+                self._process(messages, batch)
+        except Unavailable as error:
+            self._probe.unavailable(error)
+            self._stopping.wait(PAUSE)
+            self._rewind()
+        except LogError as error:
+            self._recover(error, batch)
+
+    def _portions(self, batch: Batch) -> Iterator[Sequence[Message]]:
+        """The batch whole; after two aborts in a row, a partition at a time, so that the guilty one stands alone."""
+        if not batch.messages:
+            return
+        if self._failures < MAX_ABORTS - 1:
+            yield batch.messages
+            return
+        for partition in sorted({m.partition() for m in batch.messages}):
+            yield [m for m in batch.messages if m.partition() == partition]
+
+    def _process(self, messages: Sequence[Message], batch: Batch) -> None:
+        started = self._clock.monotonic()
+        with self._probe.batch(messages):
+            cut = self._controls.split(messages, self._notes)  # 2
+            results = [isolate(self._step, part) for part in cut.parts]  # 3
+            rejects = [*cut.forged, *(r for result in results for r in result.rejects)]
+            kept = self._admitted(messages, rejects, cut.stranded)
+            if len(kept) < len(messages):  # a partition stopped: the others go on without it
+                if kept:
+                    self._process(kept, batch)
+                return
+            blocks = self._collect(results, rejects)  # 4
+            blocks += self._controls.blocks(cut.applications)
+            scored = self._clock.monotonic()
+            self._deliver(blocks, messages, cut.notes, batch)  # 5
+        self._notes.update((p, n) for p, n in cut.notes.items() if p in self._notes)
+        self._failures = 0
+        done = self._clock.monotonic()
+        self._pacer.learn(len(messages), done - started)
+        self._probe.committed(messages, cut, rejects, scored - started, done - scored)
+
+    def _collect(self, results: Sequence[Result], rejects: Sequence[Reject]) -> list[Block]:
+        blocks = [block for result in results for block in result.blocks]
+        return [*blocks, self._letters(rejects)] if rejects else blocks
+
+    def _deliver(
+        self, blocks: Sequence[Block], messages: Sequence[Message], notes: Mapping[int, Note], batch: Batch
+    ) -> None:
+        if self._source.generation != batch.generation:
+            raise Abortable("a partition was taken away while its batch was in hand")
+        last = {m.partition(): m.offset() for m in messages}
+        offsets = {p: Committed(offset + 1, notes[p]) for p, offset in last.items()}
+        self._delivery.deliver(blocks, offsets, batch.token)
+
+    def _admitted(
+        self, messages: Sequence[Message], rejects: Sequence[Reject], stranded: set[int]
+    ) -> Sequence[Message]:
+        """The messages of partitions that go on; the others are stopped, nothing of them is committed."""
+        stopped = dict.fromkeys(stranded, "no version is in force: none active in the models topic")
+        dead = {(r.message.partition(), r.message.offset()) for r in rejects}
+        outcomes: dict[int, list[bool]] = {}
+        for m in messages:
+            outcomes.setdefault(m.partition(), []).append(bool(dead) and (m.partition(), m.offset()) in dead)
+        for partition, fates in outcomes.items():
+            why = self._guards[partition].admit(fates)
+            if why:
+                stopped[partition] = why
+        for partition, why in stopped.items():
+            self._stop_partition(partition, why)
+        return [m for m in messages if m.partition() not in stopped] if stopped else messages
+
+    def _stop_partition(self, partition: int, why: str) -> None:
+        self._source.stop(partition)
+        self._probe.stopped(partition, why)
+
+    def _recover(self, error: LogError, batch: Batch) -> None:
+        self._probe.failed(error)
+        first: dict[int, int] = {}
+        for m in batch.messages:
+            first.setdefault(m.partition(), m.offset())
+        if not error.transient:
+            again = any(self._failed_at.get(p) == offset for p, offset in first.items())
+            self._failures = self._failures + 1 if again else 1
+            self._failed_at = first
+        self._delivery.recover(error)  # 6
+        self._rewind()
+        if self._failures >= MAX_ABORTS:
+            self._failures = 0
+            for partition in first:
+                self._stop_partition(partition, f"{MAX_ABORTS} aborts in a row at offset {first[partition]}: {error}")
+
+    def _rewind(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._source.rewind()
+            except Unavailable as error:
+                self._probe.unavailable(error)
+                self._stopping.wait(PAUSE)
+            else:
+                return
+
+    def assigned(self, positions: Mapping[int, Committed]) -> None:
+        """Partitions came, or were rewound: from here on these positions and notes hold."""
+        self._notes.update(self._controls.notes(positions))
+        for partition in positions:
+            self._guards.setdefault(partition, DeadLetterGuard(self._limit))
+        self._probe.assigned(positions)
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Partitions went in good order; everything done for them is committed, since batches are never held over."""
+        self._drop(partitions)
+        self._probe.revoked(partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Partitions are already someone else's: nothing of them may be committed."""
+        self._drop(partitions)
+        self._probe.lost(partitions)
+
+    def _drop(self, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._notes.pop(partition, None)
+            self._guards.pop(partition, None)
