@@ -1,0 +1,85 @@
+"""How far a consumer group is on a topic, seen from outside: it is asked, never joined."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from shared.core.errors import Unavailable, UserError
+
+
+class GroupPositions:
+    """Committed offsets and watermarks of one group on one topic.
+
+    Args:
+        conf: connection settings of the client.
+        group: its name; it need not exist.
+        topic: must exist.
+        timeout: seconds that the broker has for an answer.
+
+    Raises:
+        UserError: the topic does not exist, or the broker cannot be reached.
+    """
+
+    def __init__(self, conf: Mapping[str, Any], group: str, topic: str, timeout: float = 10.0) -> None:
+        self._timeout = timeout
+        # Under read_committed the broker answers only once no transaction has offsets pending, which an
+        # exactly-once group nearly always has.
+        own = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+        self._consumer = Consumer({**own, **conf})
+        try:
+            known = self._consumer.list_topics(topic, timeout=timeout).topics[topic]
+        except KafkaException as error:
+            address = conf.get("bootstrap.servers", "")
+            raise UserError(
+                f"Kafka at {address} does not answer ({error.args[0].str()})",
+                remedy="start it (`tailrace up`), or set TAILRACE_KAFKA__BOOTSTRAP_SERVERS",
+            ) from None
+        if known.error is not None or not known.partitions:
+            raise UserError(f"topic {topic} does not exist", remedy="run `tailrace topics apply PIPELINE`")
+        self.partitions = len(known.partitions)
+        self._all = [TopicPartition(topic, number) for number in sorted(known.partitions)]
+
+    def committed(self) -> dict[int, int]:
+        """The next offset a partition that the group will read; partitions without a commit are left out.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        try:
+            answer = self._consumer.committed(self._all, timeout=self._timeout)
+        except KafkaException as error:
+            raise Unavailable(error.args[0].str()) from error
+        return {entry.partition: entry.offset for entry in answer if entry.error is None and entry.offset >= 0}
+
+    def ends(self) -> dict[int, int]:
+        """The high watermark of each partition.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        return {partition: marks[1] for partition, marks in self._marks().items()}
+
+    def starts(self) -> dict[int, int]:
+        """The first offset of each partition.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        return {partition: marks[0] for partition, marks in self._marks().items()}
+
+    def close(self) -> None:
+        """Let the client go."""
+        self._consumer.close()
+
+    def _marks(self) -> dict[int, tuple[int, int]]:
+        marks = {}
+        for entry in self._all:
+            try:
+                answer = self._consumer.get_watermark_offsets(entry, timeout=self._timeout, cached=False)
+            except KafkaException as error:
+                raise Unavailable(error.args[0].str()) from error
+            if answer is None:
+                raise Unavailable(f"no answer about {entry.topic}[{entry.partition}]")
+            marks[entry.partition] = answer
+        return marks
