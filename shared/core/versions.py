@@ -23,6 +23,8 @@ MAX_MS = 10**DIGITS - 1
 """The year 2286: microseconds or nanoseconds given for milliseconds lie above it."""
 MAX_LINE = 65_536
 """Bytes of one version."""
+MAX_VALUE = 8_388_608
+"""Bytes of all versions of one entity: the writer drops the oldest beyond, a reader takes a longer value as corrupt."""
 MAX_KEY = 128
 """Characters of an escaped entity id in a key; a longer one is replaced by its digest."""
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
