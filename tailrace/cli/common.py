@@ -1,0 +1,58 @@
+"""What every command shares: the settings in force, and one way to print a result."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+import typer
+
+from shared.runtime.settings import Settings, load_settings
+from tailrace.stack.endpoints import SETTINGS
+from tailrace.stack.state import StateFolder, state_folder
+
+_warned: set[str] = set()
+
+
+def cli_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings; addresses that are not set are those of the stack that runs on the state folder, if one does.
+
+    Warnings about unknown variables go to standard error, once a process.
+
+    Raises:
+        UserError: a setting is wrong; names the variable or file.
+    """
+    env = dict(os.environ if environ is None else environ)
+    for name, address in running_stack(env).items():
+        env.setdefault(name, address)
+    settings, warnings = load_settings(env)
+    for warning in warnings:
+        if warning not in _warned:
+            _warned.add(warning)
+            typer.echo(f"warning: {warning}", err=True)
+    return settings
+
+
+def running_stack(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings that lead to the running embedded stack; empty where none runs."""
+    folder = StateFolder(state_folder(environ))
+    # What a stack wrote that was killed since then would lead nowhere, so the lock is asked too.
+    content = folder.read() if folder.held() else None
+    if content is None:
+        return {}
+    return {SETTINGS[part]: address for part, address in content.endpoints.items() if part in SETTINGS and address}
+
+
+def emit(obj: Any, as_json: bool, human: Callable[[], str]) -> None:  # noqa: FBT001 - the flag as the user gave it
+    """Print a result on standard output.
+
+    Args:
+        obj: the result; with `--json` exactly this, one JSON value (structs, dataclasses, dicts, lists).
+        as_json: whether `--json` was given.
+        human: makes the text for a person; nothing is printed where it is empty.
+    """
+    text = msgspec.json.format(msgspec.json.encode(obj), indent=2).decode() if as_json else human()
+    if text:
+        sys.stdout.write(text.rstrip("\n") + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,120 @@
+"""`tailrace topics`: what separates the broker's topics from those a pipeline wants, and making it so."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tailrace.cli.common import cli_settings, emit
+
+if TYPE_CHECKING:
+    from shared.adapters.kafka_admin import KafkaAdmin
+    from shared.core.pipeline import PipelineSpec
+    from shared.core.topic_plan import Action, Plan
+
+_SIGNS = {"create": "+", "alter": "~", "refuse": "!", "warn": "?"}
+PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="A folder, a pipeline.yaml, or a name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+topics = typer.Typer(no_args_is_help=True, help="Show and make the topics of a pipeline.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add `tailrace topics`."""
+    app.add_typer(topics, name="topics")
+
+
+@topics.command()
+def plan(pipeline: PipelineArgument, as_json: Json = False) -> None:  # noqa: FBT002 - typer's way to write a flag
+    """Show what `apply` would do; exit 0: nothing, 1: something, 2: it is refused.
+
+    Example: tailrace topics plan flights
+    """
+    spec, admin = _open(pipeline)
+    found = _compare(spec, admin)
+    faults = _faults(spec, admin)
+    emit(_result(found, faults), as_json, lambda: _text(found, faults, f"{spec.name}: every topic is as it should be"))
+    raise typer.Exit(2 if found.refused else 1 if found.work or faults else 0)
+
+
+@topics.command("apply")
+def apply_(pipeline: PipelineArgument, as_json: Json = False) -> None:  # noqa: FBT002 - typer's way to write a flag
+    """Create and alter topics until the broker has what the pipeline wants; doing it again does nothing.
+
+    Example: tailrace topics apply flights
+    """
+    spec, admin = _open(pipeline)
+    found = _compare(spec, admin)
+    if not found.refused:
+        make(admin, spec, found)
+    faults = () if found.refused else _faults(spec, admin)
+    emit(_result(found, faults), as_json, lambda: _text(found, faults, f"{spec.name}: nothing to do"))
+    raise typer.Exit(2 if found.refused else 1 if faults else 0)
+
+
+def ensure_topics(admin: "KafkaAdmin", spec: "PipelineSpec") -> "Plan":
+    """Make the pipeline's topics on a broker, as `apply` does, for commands that need them.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: a topic is there with another partition count, or the broker refuses.
+    """
+    from shared.core.errors import UserError  # noqa: PLC0415 - keeps --help fast
+
+    found = _compare(spec, admin)
+    if found.refused:
+        remedy = f"see `tailrace topics plan {spec.name}`"
+        raise UserError("; ".join(f"{a.topic} {a.what}" for a in found.refused), remedy=remedy)
+    make(admin, spec, found)
+    return found
+
+
+def make(admin: "KafkaAdmin", spec: "PipelineSpec", found: "Plan") -> None:
+    """Do what a plan says, and wait until the topics are really there."""
+    from shared.core.topics import wanted  # noqa: PLC0415 - keeps --help fast
+
+    new = {action.topic for action in found.work if action.kind == "create"}
+    admin.create([want for want in wanted(spec) if want.name in new])
+    for action in found.work:
+        if action.kind == "alter":
+            admin.alter(action.topic, {name: value for name, (_, value) in action.changes.items()})
+
+
+def _open(pipeline: str) -> "tuple[PipelineSpec, KafkaAdmin]":
+    from shared.adapters.kafka_admin import KafkaAdmin  # noqa: PLC0415 - keeps --help fast
+    from shared.adapters.kafka_config import client_config  # noqa: PLC0415 - the same
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from shared.runtime.settings import read_secret  # noqa: PLC0415 - the same
+
+    spec = load_pipeline(pipeline).spec
+    return spec, KafkaAdmin(client_config(cli_settings().kafka, read_secret))
+
+
+def _compare(spec: "PipelineSpec", admin: "KafkaAdmin") -> "Plan":
+    from shared.core.topic_plan import compare  # noqa: PLC0415 - keeps --help fast
+    from shared.core.topics import wanted  # noqa: PLC0415 - the same
+
+    wants = wanted(spec)
+    return compare(wants, admin.topics([want.name for want in wants]))
+
+
+def _faults(spec: "PipelineSpec", admin: "KafkaAdmin") -> tuple[str, ...]:
+    from shared.core.topic_plan import faults  # noqa: PLC0415 - keeps --help fast
+    from shared.core.topics import wanted  # noqa: PLC0415 - the same
+
+    return faults(spec, admin.topics([want.name for want in wanted(spec)]))
+
+
+def _result(found: "Plan", faults: Iterable[str]) -> dict[str, Any]:
+    return {"ok": not found.refused and not faults, "actions": found.actions, "faults": list(faults)}
+
+
+def _text(found: "Plan", faults: Iterable[str], nothing: str) -> str:
+    lines = [_line(action) for action in found.actions] + [f"! {fault}" for fault in faults]
+    return "\n".join(lines) or nothing
+
+
+def _line(action: "Action") -> str:
+    return f"{_SIGNS[action.kind]} {action.topic}  {action.what}"
