@@ -9,6 +9,8 @@ import itertools
 import os
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,3 +59,17 @@ def unique() -> Callable[[str], str]:
 def topic_prefix(unique: Callable[[str], str]) -> str:
     """A prefix for the topics of one test; a broker may serve many tests and sessions."""
     return unique("t")
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Wait for a condition instead of sleeping: `until(lambda: done(), seconds=10)`; fails when it does not come."""
+
+    def wait(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+        deadline = time.monotonic() + seconds
+        pause = threading.Event()
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {seconds:g} s"
+            pause.wait(0.02)
+
+    return wait

@@ -1,0 +1,50 @@
+"""Services of pipelines become programs that find their servers, their slot and their port."""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from shared.core.errors import UserError
+from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A folder that looks like a pipeline."""
+    folder = tmp_path / "flights"
+    folder.mkdir()
+    (folder / "pipeline.yaml").write_text("")
+    return folder
+
+
+def test_unknown_service_is_named() -> None:
+    """A misspelt service is refused with the list of services."""
+    with pytest.raises(UserError, match=r"scoer:flights is no service; one of kafka, .*scorer:PIPELINE"):
+        check_service("scoer:flights")
+
+
+def test_missing_pipeline_is_named() -> None:
+    """A pipeline that is not there is refused before anything starts."""
+    with pytest.raises(UserError, match=r"no pipeline ghosts: neither ghosts/pipeline\.yaml nor pipelines/ghosts"):
+        check_service("scorer:ghosts")
+
+
+def test_pipeline_is_found_by_path_and_by_name(pipeline: Path) -> None:
+    """A folder anywhere works, and a name is looked up where TAILRACE_PIPELINES says."""
+    assert pipeline_folder(str(pipeline)) == pipeline
+    assert pipeline_folder("flights", {"TAILRACE_PIPELINES": str(pipeline.parent)}) == pipeline
+
+
+def test_each_scorer_has_its_own_slot_and_port(pipeline: Path) -> None:
+    """Two workers differ in name, slot and port, and know the same servers."""
+    ports = count(5_000)
+    order = Order(pipeline, Endpoints(kafka="k:1"), pipeline.parent, 2, lambda _: next(ports))
+    programs = SERVICE_PROGRAMS["scorer"](order)
+
+    assert [one.name for one in programs] == ["scorer-flights-0", "scorer-flights-1"]
+    assert [one.env["TAILRACE_WORKER__SLOT"] for one in programs] == ["0", "1"]
+    assert [one.env["TAILRACE_HTTP__PORT"] for one in programs] == ["5000", "5001"]
+    assert {one.env["TAILRACE_KAFKA__BOOTSTRAP_SERVERS"] for one in programs} == {"k:1"}
+    assert {one.argv[1:] for one in programs} == {("-m", "services.scorer.main", str(pipeline))}
