@@ -3,7 +3,8 @@
 import socket
 from urllib.parse import urlsplit
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 
 def test_kafka_takes_a_topic(kafka: str, topic_prefix: str) -> None:
