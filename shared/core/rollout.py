@@ -39,7 +39,7 @@ class RolloutTable:
 
     def acting(self, epoch: int) -> Rollout | None:
         """The rollout that scores where `epoch` is the newest barrier: the highest active one at or below it."""
-        below = [r for e, r in self._by_epoch.items() if e <= epoch and r.state == "active"]
+        below = [r for e, r in list(self._by_epoch.items()) if e <= epoch and r.state == "active"]
         return max(below, key=lambda r: r.epoch, default=None)
 
     def oldest_active(self) -> Rollout | None:
@@ -51,7 +51,7 @@ class RolloutTable:
         return max((r for r in self if r.state == "active"), key=lambda r: r.epoch, default=None)
 
     def __iter__(self) -> Iterator[Rollout]:
-        return iter(sorted(self._by_epoch.values(), key=lambda r: r.epoch))
+        return iter(sorted(list(self._by_epoch.values()), key=lambda r: r.epoch))
 
     def __len__(self) -> int:
         return len(self._by_epoch)

@@ -28,15 +28,14 @@ MAX_ABORTS = 3  # one after another at the same offsets: an endless retry is not
 PAUSE = 0.5  # s before the next try when something outside is unavailable
 
 Letters = Callable[[Sequence[Reject]], Block]
-Connect = Callable[["Loop"], Source]
+Connect = Callable[["Loop"], tuple[Source, Delivery]]
 
 
 class Loop:
     """Runs one step over one input topic as a member of its consumer group.
 
     Args:
-        connect: makes the source, with this loop as its listener.
-        delivery: makes batches durable.
+        connect: makes the source, with this loop as its listener, and the delivery that goes with it.
         step: the service's logic.
         controls: cuts batches by epoch.
         letters: makes the block of dead letters.
@@ -50,7 +49,6 @@ class Loop:
         self,
         *,
         connect: Connect,
-        delivery: Delivery,
         step: Step,
         controls: Controls,
         letters: Letters,
@@ -59,14 +57,14 @@ class Loop:
         probe: Probe,
         clock: Clock,
     ) -> None:
-        self._delivery, self._step, self._controls, self._letters = delivery, step, controls, letters
+        self._step, self._controls, self._letters = step, controls, letters
         self._pacer, self._limit, self._probe, self._clock = pacer, limit, probe, clock
         self._stopping = threading.Event()
         self._notes: dict[int, Note] = {}
         self._guards: dict[int, DeadLetterGuard] = {}
         self._failed_at: dict[int, int] = {}
         self._failures = 0
-        self._source = connect(self)
+        self._source, self._delivery = connect(self)
 
     def run(self) -> None:
         """Turn until stopped; then leave the group and let the producer go, whatever happened."""
@@ -111,9 +109,11 @@ class Loop:
         started = self._clock.monotonic()
         with self._probe.batch(messages):
             cut = self._controls.split(messages, self._notes)  # 2
+            if cut.stranded:
+                raise Unavailable(f"no version is in force for partitions {sorted(cut.stranded)}; train a model first")
             results = [isolate(self._step, part) for part in cut.parts]  # 3
             rejects = [*cut.forged, *(r for result in results for r in result.rejects)]
-            kept = self._admitted(messages, rejects, cut.stranded)
+            kept = self._admitted(messages, rejects)
             if len(kept) < len(messages):  # a partition stopped: the others go on without it
                 if kept:
                     self._process(kept, batch)
@@ -141,11 +141,9 @@ class Loop:
         offsets = {p: Committed(offset + 1, notes[p]) for p, offset in last.items()}
         self._delivery.deliver(blocks, offsets, batch.token)
 
-    def _admitted(
-        self, messages: Sequence[Message], rejects: Sequence[Reject], stranded: set[int]
-    ) -> Sequence[Message]:
+    def _admitted(self, messages: Sequence[Message], rejects: Sequence[Reject]) -> Sequence[Message]:
         """The messages of partitions that go on; the others are stopped, nothing of them is committed."""
-        stopped = dict.fromkeys(stranded, "no version is in force: none active in the models topic")
+        stopped: dict[int, str] = {}
         dead = {(r.message.partition(), r.message.offset()) for r in rejects}
         outcomes: dict[int, list[bool]] = {}
         for m in messages:
@@ -175,8 +173,8 @@ class Loop:
         self._rewind()
         if self._failures >= MAX_ABORTS:
             self._failures = 0
-            for partition in first:
-                self._stop_partition(partition, f"{MAX_ABORTS} aborts in a row at offset {first[partition]}: {error}")
+            for partition, offset in first.items():
+                self._stop_partition(partition, f"{MAX_ABORTS} aborts in a row at offset {offset}: {error}")
 
     def _rewind(self) -> None:
         while not self._stopping.is_set():

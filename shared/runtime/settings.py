@@ -78,7 +78,7 @@ class LoopSettings(Section, frozen=True, kw_only=True):
     max_poll_interval: Seconds = 120.0
     transaction_timeout: Seconds = 10.0
     call_timeout: Seconds = 5.0
-    step_budget: Seconds = 30.0
+    step_budget: Seconds = 45.0
     heartbeat: Seconds = 1.0
 
 

@@ -2,14 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from shared.core.errors import Unavailable
-
-T = TypeVar("T")
 
 
 def _consumer(conf: Mapping[str, Any]) -> Consumer:
@@ -31,9 +28,9 @@ class TableReader:
 
     Args:
         conf: connection settings of the client.
-        topic: a topic whose values have one type.
-        decode: value bytes -> value; a value that does not decode is skipped and told to `bad`.
+        topic: the topic.
         timeout: s within which the broker must answer.
+        bad: told of errors of the client; the reader goes on.
     """
 
     def __init__(
@@ -47,15 +44,15 @@ class TableReader:
         self._consumer = _consumer(conf)
         self._at: dict[int, int] = {}
 
-    def fresh(self) -> Iterator[Message]:
-        """What has already arrived, without waiting."""
+    def fresh(self) -> Iterator[bytes]:
+        """Values that have already arrived, without waiting; the whole topic at the first call."""
         if not self._at:
             yield from self.to_end()
             return
         yield from self._take(self._consumer.consume(1_000, 0))
 
-    def to_end(self) -> Iterator[Message]:
-        """Everything up to the end of the topic as of this call.
+    def to_end(self) -> Iterator[bytes]:
+        """Values up to the end of the topic as of this call.
 
         Raises:
             Unavailable: the broker does not answer in time, or the topic does not exist.
@@ -94,7 +91,7 @@ class TableReader:
         """Positions pass over transaction markers and compacted offsets, which are never given as messages."""
         return self._consumer.position([TopicPartition(self._topic, p) for p in self._at])
 
-    def _take(self, messages: list[Message]) -> Iterator[Message]:
+    def _take(self, messages: list[Message]) -> Iterator[bytes]:
         for message in messages:
             if message.error():
                 self._bad(str(message.error()))
@@ -102,17 +99,6 @@ class TableReader:
             partition, offset = message.partition(), message.offset()
             if partition is not None and offset is not None:
                 self._at[partition] = offset + 1
-            yield message
-
-
-def decoded(messages: Iterator[Message], kind: type[T], bad: Callable[[str], None] = lambda _: None) -> Iterator[T]:
-    """Values of one type; a tombstone is skipped, one that does not decode is told to `bad`."""
-    decode = msgspec.json.Decoder(kind).decode
-    for message in messages:
-        value = message.value()
-        if value is None:
-            continue
-        try:
-            yield decode(value)
-        except msgspec.DecodeError as error:
-            bad(f"{message.topic()}[{message.partition()}]@{message.offset()}: {error}")
+            value = message.value()
+            if value is not None:  # a tombstone deletes a key that nobody asks for any more
+                yield bytes(value) if isinstance(value, bytes) else str(value).encode()

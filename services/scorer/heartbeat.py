@@ -1,0 +1,83 @@
+"""What a worker says of itself on `workers`, from a thread of its own, so that a busy loop still counts as alive."""
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from services.scorer.models import ModelStore
+from shared.core.ports import Clock
+from shared.core.records import Heartbeat
+from shared.runtime.probe import Probe
+
+
+class Post(Protocol):
+    """Sends one message and does not wait."""
+
+    def __call__(self, topic: str, key: bytes, value: bytes) -> None: ...
+
+
+class Heart:
+    """Beats until stopped.
+
+    Args:
+        worker: the worker's name, the key of its heartbeats.
+        topic: `<pipeline>.workers`.
+        post: sends.
+        probe: assignment, lag and counts.
+        store: which versions are ready or refused.
+        clock: wall time.
+        every: s between beats.
+        also: called at each beat, e.g. to refresh gauges.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        topic: str,
+        post: Post,
+        probe: Probe,
+        store: ModelStore,
+        clock: Clock,
+        every: float,
+        also: Callable[[], None],
+    ) -> None:
+        self._worker, self._topic, self._post, self._probe = worker, topic, post, probe
+        self._store, self._clock, self._every, self._also = store, clock, every, also
+        self._done = threading.Event()
+        self._last = (clock.monotonic(), 0)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; a last beat says that no partitions are owned any more."""
+        self._done.set()
+        self._thread.join(2 * self._every)
+        self.beat()
+
+    def beat(self) -> None:
+        """One heartbeat."""
+        probe, now = self._probe, self._clock.monotonic()
+        before, count = self._last
+        self._last = (now, probe.committed_records)
+        heartbeat = Heartbeat(
+            worker=self._worker,
+            time=int(self._clock.time() * 1000),
+            partitions=tuple(sorted(probe.owned)),
+            epochs={str(p): e for p, e in dict(probe.epochs).items()},
+            ready=tuple(sorted(self._store.ready())),
+            refused=dict(self._store.refused()),
+            lag=probe.lag,
+            rate=round((probe.committed_records - count) / max(now - before, 1e-3), 1),
+            stopped={str(p): why for p, why in dict(probe.halted).items()},
+        )
+        self._post(self._topic, self._worker.encode(), msgspec.json.encode(heartbeat))
+
+    def _run(self) -> None:
+        while not self._done.wait(self._every):
+            self._also()
+            self.beat()

@@ -1,0 +1,219 @@
+"""What every data-plane process has around its loop: settings, logs, metrics, health, traces, signals, exit codes."""
+
+import platform
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from shared.adapters.kafka.sink import KafkaSink
+from shared.adapters.kafka.source import KafkaSource, consumer_config
+from shared.adapters.kafka_admin import KafkaAdmin
+from shared.adapters.kafka_config import client_config
+from shared.adapters.pipeline_yaml import Pipeline, load_pipeline
+from shared.adapters.prometheus import PrometheusMetrics, render
+from shared.adapters.redis_features import RedisAddress
+from shared.adapters.tracing import make_tracer
+from shared.core.deadletter import Withhold, dead_letters
+from shared.core.errors import Fenced, ModelRefused, TailraceError, Unavailable, UserError
+from shared.core.metrics import Metrics
+from shared.core.pacing import Pacer
+from shared.core.ports import Clock, Step, Tracer
+from shared.core.topics import TopicName, topic
+from shared.runtime.clock import SystemClock
+from shared.runtime.controls import Controls, NoControls
+from shared.runtime.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from shared.runtime.health import Health
+from shared.runtime.http import HealthServer
+from shared.runtime.logs import configure, get_logger
+from shared.runtime.loop import Loop
+from shared.runtime.probe import Probe
+from shared.runtime.settings import RedisSettings, Settings, load_settings, read_secret
+from shared.runtime.timeouts import check_timeouts
+from shared.runtime.watchdog import Watchdog
+
+EXIT_ANSWER_NO, EXIT_CONFIGURATION, EXIT_MODEL, EXIT_FENCED = 1, 2, 3, 4
+MAX_TURN_AGE = 60.0  # s without a turn of the loop after which the process counts as dead
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process: its pipeline, its settings, and what it is seen by."""
+
+    service: str
+    name: str
+    pipeline: Pipeline
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    tracer: Tracer
+    watchdog: Watchdog
+    kafka: dict[str, Any]
+
+    @property
+    def group(self) -> str:
+        """The consumer group of this service."""
+        return f"tailrace.{self.pipeline.spec.name}.{self.service}"
+
+
+@contextmanager
+def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker]:
+    """Open a process around a loop, and close what it opened.
+
+    Args:
+        service: `scorer`, `features` ...; part of the group, the transactional id and the logs.
+        where: the pipeline's folder, file or name.
+        checks: what the process needs to be ready.
+
+    Raises:
+        UserError: the pipeline file, a setting or a port is wrong.
+    """
+    settings, warnings = load_settings()
+    configure(service, settings.log.level, settings.log.format)
+    log = get_logger(service)
+    for warning in warnings:
+        log.warning(warning)
+    pipeline = load_pipeline(where)
+    name = f"{service}-{settings.worker.slot}"
+    clock, registry = SystemClock(), CollectorRegistry()
+    metrics = PrometheusMetrics(registry)
+    metrics.gauge(
+        "tailrace_build_info", 1, service=service, pipeline=pipeline.spec.name, version="0.1.0",
+        python=platform.python_version(),
+    )  # fmt: skip
+    health = Health(clock, max_turn_age=MAX_TURN_AGE, checks=checks)
+    tracing = settings.tracing
+    tracer = make_tracer(tracing.otlp_endpoint, service=service, instance=name, metrics=metrics, rate=tracing.sample)
+    watchdog = Watchdog(clock, settings.loop.step_budget)
+    server = HealthServer(
+        health, render=lambda: render(registry), metrics=metrics, host=settings.http.host, port=settings.http.port
+    )
+    kafka = client_config(settings.kafka, read_secret)
+    kafka["client.id"] = f"tailrace-{pipeline.spec.name}-{name}"
+    watchdog.start()
+    try:
+        yield Worker(service, name, pipeline, settings, clock, metrics, health, tracer, watchdog, kafka)
+    finally:
+        server.close()
+        tracer.close()
+        watchdog.stop()
+
+
+def build_loop(
+    w: Worker,
+    step: Step,
+    *,
+    source: TopicName,
+    letters: TopicName,
+    probe: Probe,
+    controls: Controls | None = None,
+    withhold: Withhold | None = None,
+    exactly_once: bool | None = None,
+) -> Loop:
+    """The loop of a service on a real Kafka.
+
+    Args:
+        w: the process.
+        step: the service's logic.
+        source: the input topic.
+        letters: the dead-letter topic.
+        probe: what the world may see.
+        controls: follows rollouts; none by default.
+        withhold: makes a dead letter's body fit to leave.
+        exactly_once: overrides the pipeline's guarantee.
+
+    Raises:
+        UserError: time-outs contradict each other or the broker's limits; the broker cannot be reached.
+    """
+    spec, limits = w.pipeline.spec, w.settings.loop
+    classic = w.settings.kafka.group_protocol == "classic"
+    check_timeouts(limits, _broker_limits(w), classic=classic)
+    transactional = spec.delivery.guarantee == "exactly_once" if exactly_once is None else exactly_once
+    input_topic, letter_topic = topic(spec.name, source), topic(spec.name, letters)
+    log = get_logger("source")
+
+    def gap(partition: int, start: int, end: int) -> None:
+        """Retention was faster than we: the records are gone, and nobody may believe otherwise."""
+        log.error("records lost to retention", partition=partition, first=start, last=end - 1, records=end - start)
+
+    sink = KafkaSink(
+        w.kafka,
+        transactional_id=f"{w.group}.{w.settings.worker.slot}" if transactional else "",
+        transaction_timeout=limits.transaction_timeout,
+        call_timeout=limits.call_timeout,
+        clock=w.clock,
+        turn=w.health.turn,
+    )
+    conf = consumer_config(
+        w.kafka,
+        group=w.group,
+        group_protocol=w.settings.kafka.group_protocol,
+        session_timeout=limits.session_timeout,
+        max_poll_interval=limits.max_poll_interval,
+    )
+
+    def connect(loop: Loop) -> tuple[KafkaSource, Delivery]:
+        taken = KafkaSource(conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap)
+        if transactional:
+            return taken, ExactlyOnce(sink, w.watchdog, w.clock)
+        return taken, AtLeastOnce(sink, taken, w.watchdog)
+
+    return Loop(
+        connect=connect,
+        step=step,
+        controls=controls or NoControls(),
+        letters=lambda rejects: dead_letters(letter_topic, input_topic, rejects, withhold),
+        pacer=Pacer(
+            max_batch=spec.delivery.max_batch,
+            latency_target=spec.delivery.latency_target,
+            gather=spec.delivery.gather,
+        ),
+        limit=spec.delivery.dead_letters,
+        probe=probe,
+        clock=w.clock,
+    )
+
+
+def _broker_limits(w: Worker) -> Mapping[str, int]:
+    try:
+        return KafkaAdmin(w.kafka, timeout=w.settings.loop.call_timeout * 2).broker().limits
+    except UserError as error:  # a broker that is not there yet: come again later, which exit code 2 would forbid
+        raise Unavailable(str(error)) from error
+
+
+def redis_address(settings: RedisSettings) -> RedisAddress:
+    """Where the feature cache is, with its password read from the file that the settings name.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    password = read_secret(settings.password_file, setting="redis.password_file") if settings.password_file else ""
+    return RedisAddress(settings.url, settings.username, password, settings.ca_file)
+
+
+def run_worker(loop: Loop) -> None:
+    """Run a loop until SIGTERM or SIGINT; the batch in hand is finished first."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+    loop.run()
+
+
+def exit_code(main: Callable[[], None]) -> int:
+    """Run a process's main and turn what it raises into an exit code and one line on standard error.
+
+    0 stopped in order, 2 wrong configuration (a supervisor must not start it again), 3 the model of the epoch in force
+    was refused, 4 another worker has our transactional id, 1 anything else that Tailrace raises.
+    """
+    codes = {UserError: EXIT_CONFIGURATION, ModelRefused: EXIT_MODEL, Fenced: EXIT_FENCED}
+    try:
+        main()
+    except TailraceError as error:
+        get_logger("worker").error("ended", error=str(error), kind=type(error).__name__)
+        sys.stderr.flush()
+        return next((code for kind, code in codes.items() if isinstance(error, kind)), EXIT_ANSWER_NO)
+    return 0

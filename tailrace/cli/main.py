@@ -1,0 +1,65 @@
+"""The `tailrace` command: one file a noun, errors of users as one line, exit codes that scripts can trust."""
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+from shared.core.errors import TailraceError, UserError
+
+# In the order in which a newcomer needs them.
+NOUNS = (
+    "demo", "stack", "validate", "topics", "train", "replay", "scorer", "rollout", "contract", "doctor", "settings",
+)  # fmt: skip
+
+app = typer.Typer(
+    name="tailrace",
+    help="Score streams of records on Kafka, exactly once. Start with: tailrace demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    *, debug: bool = typer.Option(False, "--debug", envvar="TAILRACE_DEBUG", help="Show stack traces.")
+) -> None:
+    """Score streams of records on Kafka, exactly once."""
+    if debug:
+        os.environ["TAILRACE_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line and end with its exit code: 0 yes, 1 no, 2 wrong input, 130 interrupted."""
+    for noun in NOUNS:
+        import_module(f"tailrace.cli.{noun}").register(app)
+    try:
+        code = app(standalone_mode=False)
+    except typer.Exit as done:
+        code = done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except TailraceError as error:
+        code = _say(error)
+    except Exception as error:  # click's own usage errors know how to show themselves
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: TailraceError) -> int:
+    if os.environ.get("TAILRACE_DEBUG"):
+        raise error
+    print(f"tailrace: {error}", file=sys.stderr)
+    return 2 if isinstance(error, UserError) else 1
+
+
+if __name__ == "__main__":
+    main()
