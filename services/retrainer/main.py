@@ -1,0 +1,175 @@
+"""Wiring of one training: history in, a signed bundle out, registered and announced."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from services.retrainer.bundle import write_bundle
+from services.retrainer.dataset import Files, load_dataset
+from services.retrainer.gate import check_data
+from services.retrainer.learn import Learned, learn
+from shared.adapters.mlflow_models import Draft, Registry
+from shared.adapters.signing import Signer, make_keys
+from shared.core.codec import RecordCodec
+from shared.core.pipeline import PipelineSpec
+from shared.core.records import BundleRef, Rollout
+from shared.runtime.model_files import public_key, signing_key, state_folder
+from shared.runtime.settings import Settings, read_secret
+
+LOCAL_VERSION = "local"
+Progress = Callable[[str], None]
+Announce = Callable[[BundleRef], Rollout]
+"""Says on `<pipeline>.models` that a bundle is ready; gives what it wrote."""
+
+
+class HasSpec(Protocol):
+    """A pipeline, as far as training is concerned."""
+
+    @property
+    def spec(self) -> PipelineSpec:
+        """Its decoded file."""
+
+
+class TrainReport(msgspec.Struct, frozen=True):
+    """What a training gave. `gain` is the runtime's speed over scikit-learn's; times are event times in ms.
+
+    `tried` says of each runtime why it was refused, or its microseconds a record by batch size. `epoch` is 0 where
+    nothing was announced.
+    """
+
+    pipeline: str
+    title: str
+    estimator: str
+    ref: BundleRef
+    records: int
+    fitted: int
+    held_out: int
+    metrics: dict[str, float]
+    runtime: str
+    gain: float
+    parity: float
+    tried: dict[str, dict[str, float] | str]
+    warnings: tuple[str, ...]
+    left_out: dict[str, int]
+    trained_from: int
+    trained_until: int
+    epoch: int = 0
+    state: str = ""
+    run_id: str = ""
+
+
+def train(
+    pipeline: HasSpec,
+    settings: Settings,
+    progress: Progress,
+    *,
+    files: Files,
+    until: int | None = None,
+    out: Path | None = None,
+    announce: Announce | None = None,
+    state: Path | None = None,
+) -> TrainReport:
+    """Train a pipeline's model.
+
+    Args:
+        pipeline: what to train.
+        settings: the registry, and the signing key; where none is named, a pair in the state folder is used or made.
+        progress: told in a line what is being done.
+        files: the history.
+        until: event time (ms) before which records and their labels count; None: `history.train_until`.
+        out: write only the bundle, to this folder; neither MLflow nor Kafka is touched.
+        announce: called with the registered bundle.
+        state: the state folder; None: `TAILRACE_STATE` says it.
+
+    Raises:
+        DataRefused: the data cannot train a model.
+        UserError: a file, key or setting is wrong.
+        Unavailable: the registry or the log does not answer; what was registered stays marked as pending or failed.
+    """
+    spec = pipeline.spec
+    signer = _signer(settings, state_folder() if state is None else state)
+    codec = RecordCodec(spec)
+    progress("loading the history")
+    data = load_dataset(spec, codec, files, until=until, progress=progress)
+    warnings = check_data(spec, data)
+    learned = learn(spec, codec, data, progress)
+    left_out = {**data.refused, "unlabelled": data.unlabelled, "duplicates": data.duplicates}
+    if out is not None:
+        ref, run_id = write_bundle(learned.content, LOCAL_VERSION, out, signer.sign), ""
+    else:
+        progress(f"registering at {settings.mlflow.url}")
+        ref, run_id = _register(spec, settings, learned, signer)
+    rollout = announce(ref) if announce is not None and out is None else None
+    report = _report(spec, learned, ref, tuple(warnings), left_out)
+    return msgspec.structs.replace(
+        report, run_id=run_id, epoch=rollout.epoch if rollout else 0, state=rollout.state if rollout else ""
+    )
+
+
+def _signer(settings: Settings, state: Path) -> Signer:
+    if not settings.models.signing_key_file:
+        make_keys(signing_key(settings.models, state), public_key(settings.models, state))
+    return Signer(signing_key(settings.models, state))
+
+
+def _register(spec: PipelineSpec, settings: Settings, learned: Learned, signer: Signer) -> tuple[BundleRef, str]:
+    mlflow = settings.mlflow
+    password = (
+        read_secret(mlflow.password_file, setting="TAILRACE_MLFLOW__PASSWORD_FILE") if mlflow.password_file else ""
+    )
+    registry = Registry(mlflow.url, mlflow.username, password)
+    draft = registry.begin(spec.name, _parameters(spec, learned), {"tailrace.pipeline": spec.name})
+    try:
+        return _finish(registry, draft, learned, signer), draft.run_id
+    except BaseException as error:  # Ctrl-C as well: a version without a bundle must say so
+        registry.fail(draft, f"{type(error).__name__}: {error}")
+        raise
+
+
+def _finish(registry: Registry, draft: Draft, learned: Learned, signer: Signer) -> BundleRef:
+    content = replace(learned.content, run_id=draft.run_id)
+    with tempfile.TemporaryDirectory(prefix="tailrace-bundle-") as beside:
+        folder = Path(beside) / "bundle"
+        digest = write_bundle(content, draft.version, folder, signer.sign).digest
+        return registry.finish(draft, folder, digest, content.metrics, learned.estimator)
+
+
+def _parameters(spec: PipelineSpec, learned: Learned) -> Mapping[str, object]:
+    content = learned.content
+    return {
+        **{f"model.{name}": value for name, value in spec.model.parameters.items()},
+        "estimator": spec.model.estimator,
+        "seed": spec.model.seed,
+        "records": learned.n,
+        "runtime": content.chosen.runtime,
+        "trained_from": content.trained_from,
+        "trained_until": content.trained_until,
+    }
+
+
+def _report(
+    spec: PipelineSpec, learned: Learned, ref: BundleRef, warnings: tuple[str, ...], left_out: dict[str, int]
+) -> TrainReport:
+    content, exported = learned.content, learned.export
+    return TrainReport(
+        pipeline=spec.name,
+        title=spec.title,
+        estimator=spec.model.estimator.rpartition(".")[2],
+        ref=ref,
+        records=learned.n,
+        fitted=learned.n_fit,
+        held_out=learned.n_holdout,
+        metrics=dict(content.metrics),
+        runtime=exported.chosen.runtime,
+        gain=round(exported.gain, 2),
+        parity=exported.chosen.parity,
+        tried={tried.runtime: tried.refused or tried.micros for tried in exported.tried},
+        warnings=(*warnings, *learned.warnings),
+        left_out={name: count for name, count in left_out.items() if count},
+        trained_from=content.trained_from,
+        trained_until=content.trained_until,
+    )

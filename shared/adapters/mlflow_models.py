@@ -1,0 +1,161 @@
+"""The model registry: the one file that imports MLflow, and keeps it quiet.
+
+A version is registered first, so that its number can stand inside the bundle; until the bundle is there it carries
+the tag `tailrace.state` = `pending`, and nothing refers to it.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.core.errors import Unavailable, UserError
+from shared.core.model_types import TRUSTED
+from shared.core.records import BundleRef
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_PROXIED = "mlflow-artifacts:"
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that has its number and run, and no bundle yet. `base` is where its artifacts are served over HTTP."""
+
+    name: str
+    version: str
+    run_id: str
+    base: str
+
+
+class Registry:
+    """Experiments, runs and registered models of one MLflow server.
+
+    Args:
+        url: of the server.
+        username: with `password`, of a user that may write; empty: no login.
+        password: as read from its file.
+    """
+
+    def __init__(self, url: str, username: str = "", password: str = "") -> None:
+        os.environ.update(_QUIET)
+        if username:
+            os.environ.update(MLFLOW_TRACKING_USERNAME=username, MLFLOW_TRACKING_PASSWORD=password)
+        self._url = url.rstrip("/")
+        with _silence():
+            import mlflow  # noqa: PLC0415 - takes seconds, and reads the environment set above
+
+            self._mlflow: Any = mlflow
+            self._client: Any = mlflow.MlflowClient(tracking_uri=self._url, registry_uri=self._url)
+
+    def begin(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Draft:
+        """Start a run in the experiment of a pipeline, and register the next version of its model.
+
+        Raises:
+            Unavailable: the server does not answer.
+            UserError: it does not serve artifacts by itself; says how it must be started.
+        """
+        with self._speaking():
+            run = self._client.create_run(self._experiment(name), run_name=f"train {name}", tags=dict(tags))
+            uri = str(run.info.artifact_uri)
+            if not uri.startswith(_PROXIED):
+                raise UserError(
+                    f"{self._url}: its artifacts are at {uri.split(':', 1)[0]}, out of the scorers' reach",
+                    remedy="start MLflow with --serve-artifacts and --artifacts-destination",
+                )
+            for key, value in parameters.items():
+                self._client.log_param(run.info.run_id, key, str(value)[:500])
+            self._ensure_model(name)
+            version = self._client.create_model_version(
+                name, f"{uri}/bundle", run.info.run_id, tags={"tailrace.state": "pending"}
+            )
+            path = uri.removeprefix(_PROXIED).lstrip("/")
+            base = f"{self._url}/api/2.0/mlflow-artifacts/artifacts/{path}/bundle"
+            return Draft(name, str(version.version), run.info.run_id, base)
+
+    def finish(
+        self, draft: Draft, folder: Path, digest: str, metrics: Mapping[str, float], estimator: Any
+    ) -> BundleRef:
+        """Log metrics, bundle and estimator (as skops) to the run, and mark the version as complete.
+
+        The first complete version of a model becomes its champion.
+
+        Raises:
+            Unavailable: the server does not answer; the version stays pending.
+        """
+        with self._speaking():
+            for metric, figure in metrics.items():
+                self._client.log_metric(draft.run_id, metric, figure)
+            self._client.log_artifacts(draft.run_id, str(folder), "bundle")
+            self._log_estimator(draft, estimator)
+            for key, value in (("digest", digest), ("uri", draft.base), ("state", "complete")):
+                self._client.set_model_version_tag(draft.name, draft.version, f"tailrace.{key}", value)
+            self._client.set_terminated(draft.run_id, "FINISHED")
+            if CHAMPION not in self._client.get_registered_model(draft.name).aliases:
+                self._client.set_registered_model_alias(draft.name, CHAMPION, draft.version)
+        return BundleRef(draft.version, draft.base, digest)
+
+    def fail(self, draft: Draft, reason: str) -> None:
+        """Say of a version that nothing will come of it; best effort, for this runs on the way out of a failure."""
+        with contextlib.suppress(Unavailable), self._speaking():
+            self._client.set_model_version_tag(draft.name, draft.version, "tailrace.state", "failed")
+            self._client.set_tag(draft.run_id, "tailrace.failure", reason[:500])
+            self._client.set_terminated(draft.run_id, "FAILED")
+
+    def _log_estimator(self, draft: Draft, estimator: Any) -> None:
+        self._mlflow.set_tracking_uri(self._url)
+        self._mlflow.set_registry_uri(self._url)
+        with self._mlflow.start_run(run_id=draft.run_id):
+            self._mlflow.sklearn.log_model(
+                estimator,
+                name="model",
+                serialization_format="skops",
+                skops_trusted_types=sorted(TRUSTED),
+                pip_requirements=["scikit-learn", "skops"],  # else MLflow starts a process to find them out
+            )
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found is not None else str(self._client.create_experiment(name))
+
+    def _ensure_model(self, name: str) -> None:
+        try:
+            self._client.create_registered_model(name)
+        except self._mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            with _silence():
+                yield
+        except self._mlflow.MlflowException as error:
+            line = (str(error).splitlines() or [""])[0]
+            raise Unavailable(f"MLflow at {self._url}: {line[:300]}") from None
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """No warnings, no links with pictures: MLflow prints where only results belong."""
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        yield

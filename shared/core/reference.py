@@ -1,0 +1,75 @@
+"""The reference profile: how features and scores were distributed when a model was trained, as exact counts."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from shared.core.bundle import Column
+from shared.core.features import Floats
+
+BINS = 10
+
+
+class FeatureProfile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One feature, or the score.
+
+    `counts[i]` values lie in `(edges[i-1], edges[i]]`, the last in the open rest; for a category, `counts[i]` values
+    are `words[i]`, the last all others. `missing` counts what had no value, or an unseen category.
+    """
+
+    edges: tuple[float, ...] = ()
+    words: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    missing: int = 0
+
+
+class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The profile of n records; `base_rate` is the share of each class, or the mean of the target."""
+
+    n: int
+    features: dict[str, FeatureProfile]
+    scores: FeatureProfile
+    base_rate: tuple[float, ...]
+    v: int = 1
+
+
+def profile(
+    columns: Sequence[Column], matrix: Floats, scores: Sequence[float], base_rate: Sequence[float]
+) -> Reference:
+    """Profile the records that a model was trained on.
+
+    Args:
+        columns: d columns.
+        matrix: float32 (n, d).
+        scores: n scores as predictions carry them, on records that the model had not seen.
+        base_rate: the share of each class, or the mean of the target.
+    """
+    features = {
+        column.name: _words(column, matrix[:, j]) if column.kind == "category" else _numbers(matrix[:, j])
+        for j, column in enumerate(columns)
+    }
+    return Reference(len(matrix), features, _numbers(np.asarray(scores, dtype=np.float32)), tuple(base_rate))
+
+
+def _numbers(values: Floats) -> FeatureProfile:
+    present = values[~np.isnan(values)].astype(np.float64)
+    missing = len(values) - len(present)
+    if not len(present):
+        return FeatureProfile(counts=(0,), missing=missing)
+    # Deciles; equal ones fall together, so that a value that half of all records have gets a bin of its own.
+    edges = np.unique(np.quantile(present, np.arange(1, BINS) / BINS, method="inverted_cdf"))
+    counts = np.bincount(np.searchsorted(edges, present, side="left"), minlength=len(edges) + 1)
+    return FeatureProfile(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()), missing=missing)
+
+
+def _words(column: Column, codes: Floats) -> FeatureProfile:
+    present = codes[~np.isnan(codes)].astype(np.int64)
+    counts = np.bincount(present, minlength=len(column.categories))
+    order = np.argsort(-counts, kind="stable")
+    top, rest = order[: BINS - 1], order[BINS - 1 :]
+    return FeatureProfile(
+        words=tuple(column.categories[i] for i in top.tolist()),
+        counts=(*counts[top].tolist(), int(counts[rest].sum())),
+        missing=len(codes) - len(present),
+    )
