@@ -51,8 +51,7 @@ class RedisAddress:
         options |= {name: value for name in ("username", "password") if (value := getattr(self, name))}
         if self.ca_file:
             options["ssl_ca_certs"] = self.ca_file
-        # One attempt, RESP2, no CLIENT SETINFO: whoever calls has the retries, and connecting costs no round trip.
-        return options | {"retry": Retry(NoBackoff(), 0), "protocol": 2, "driver_info": None}
+        return options | {"retry": Retry(NoBackoff(), 0), "protocol": 2}  # one attempt: whoever calls has the retries
 
 
 class RedisWriter:
@@ -177,7 +176,9 @@ class RedisReader:
     """
 
     def __init__(self, address: RedisAddress, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        options = address.options()
+        # No CLIENT SETINFO: connecting costs no round trip. (The writer's pool needs one: it takes the session tickets
+        # that a TLS server sends unasked for a reply nobody waited for, unless a first exchange has read them.)
+        options = address.options() | {"driver_info": None}
         kind: Any = options.pop("connection_class", Connection)  # plain, TLS or unix, as the URL says
         left = self._left
 
@@ -206,7 +207,7 @@ class RedisReader:
         """Connect and ask for a sign of life, before a first batch has to wait for it.
 
         Raises:
-            UserError: the user or password is wrong.
+            UserError: the user, the password or the trust in the server's certificate is wrong.
             TimeoutError, Unavailable: as `mget`.
         """
         try:
@@ -215,6 +216,9 @@ class RedisReader:
             if isinstance(error.__cause__, AuthenticationError):
                 remedy = "mend redis.username and redis.password_file"
                 raise UserError(f"Redis refuses the login: {error.__cause__}", remedy=remedy) from None
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                remedy = "name the file of the authority that signed it in redis.ca_file"
+                raise UserError("Redis shows a certificate that is not trusted", remedy=remedy) from None
             raise
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from shared.core import reasons
+from shared.core.codec import EARLIEST_MS
 from shared.core.errors import Invalid
 from shared.core.pipeline import LookupSpec
 from shared.core.records import SCHEMA_VERSION, FeatureUpdate
@@ -101,8 +102,9 @@ def validate_update(update: FeatureUpdate, specs: Mapping[str, LookupSpec], *, n
         raise Invalid(reasons.UNKNOWN_GROUP, repr(update.group[:64]))
     if not update.entity:
         raise Invalid(reasons.BAD_ID, "the entity is empty")
-    if not 0 < update.time <= min(not_after, MAX_MS):
-        raise Invalid(reasons.BAD_EVENT_TIME, f"{update.time} ms is not in 1..{min(not_after, MAX_MS)}")
+    last = min(not_after, MAX_MS)
+    if not EARLIEST_MS <= update.time <= last:
+        raise Invalid(reasons.BAD_EVENT_TIME, f"{update.time} ms is not in {EARLIEST_MS}..{last}")
     if not update.values:
         raise Invalid(reasons.EMPTY, "no values")
     if name := misfit(update.values, spec):

@@ -1,6 +1,7 @@
 """A TCP proxy that misbehaves: slow answers, answers in two halves, connections cut."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,18 +15,19 @@ class Proxy:
     """Forwards a free local port to `target`. What it does to answers may be changed at any time.
 
     `delay()` gives the seconds that each piece of an answer is held back; with `halves` its first half goes at once.
+    With `tls` clients speak TLS to it; the target never does.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.delay: Callable[[], float] = lambda: 0.0
         self.halves = False
         self.connections = 0
-        self._target = target
+        self._target, self._tls = target, tls
         self._links: list[socket.socket] = []
         self._stopped = threading.Event()
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
-        self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        self.url = f"{'rediss' if tls else 'redis'}://{LOOPBACK}:{self.port}/0"
 
     def cut(self) -> None:
         """Close all connections; new ones are taken."""
@@ -46,6 +48,8 @@ class Proxy:
         while not self._stopped.is_set():
             try:
                 client, _ = self._listener.accept()
+                if self._tls is not None:
+                    client = self._tls.wrap_socket(client, server_side=True)
                 server = socket.create_connection((LOOPBACK, self._target))
             except OSError:
                 continue
