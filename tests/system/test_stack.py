@@ -15,7 +15,10 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tailrace.stack.stack import Stack
+from tailrace.stack.cache import cache_folder
+from tailrace.stack.jars import provision
+from tailrace.stack.kafka import tool
+from tailrace.stack.stack import Stack, to_stderr
 
 pytestmark = pytest.mark.system
 Until = Callable[..., None]
@@ -155,3 +158,18 @@ def test_interrupted_start_leaves_nothing(number: signal.Signals, tmp_path: Path
     assert [pid for pid in pids if pid is not None and alive(pid)] == []
     assert not (tmp_path / "stack.json").exists()
     assert not (tmp_path / "kafka" / "data.partial").exists()
+
+
+def test_kafkas_own_consumer_reads_ours(kafka: str, stack: Stack, unique: Callable[[str], str]) -> None:
+    """The console consumer of the same jars, a client that is not ours, reads what we wrote."""
+    topic = unique("foreign")
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(topic, b"read me")
+    assert producer.flush(20) == 0
+    jars = provision(cache_folder(), stack.supervisor, to_stderr)
+    options = ("--bootstrap-server", kafka, "--topic", topic, "--from-beginning", "--max-messages", "1")
+    argv = tool(jars, "org.apache.kafka.tools.consumer.ConsoleConsumer", *options)
+
+    assert subprocess.run(argv, capture_output=True, timeout=60, check=True).stdout == b"read me\n"
