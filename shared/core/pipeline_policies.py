@@ -31,12 +31,12 @@ def distinct(path: str, words: Sequence[str]) -> Answers:
 
 
 def _classes(spec: PipelineSpec) -> Answers:
-    """Binary: two classes and which is positive, or neither (labels are then true and false)."""
+    """Binary: two classes, one of them positive (a label true or false is then the positive or the other)."""
     labels, count = spec.labels, len(spec.labels.classes)
     yield from distinct("labels.classes", labels.classes)
-    if spec.task == "binary" and count not in (0, 2):
+    if spec.task == "binary" and count != 2:  # noqa: PLR2004 - that is what binary means
         what = f"has {count} classes, a binary task has 2"
-        yield Mistake("labels.classes", what, "name both, or none where labels are true and false")
+        yield Mistake("labels.classes", what, 'name both; quote them where they are "true" and "false"')
     if spec.task == "multiclass" and count < 2:  # noqa: PLR2004 - one class is no choice
         yield Mistake("labels.classes", f"has {count} classes, a multiclass task has 2 or more", "name them all")
     if spec.task == "regression" and count:
@@ -51,8 +51,6 @@ def _positive(spec: PipelineSpec) -> Answers:
     elif labels.classes and labels.positive not in labels.classes:
         what = f'"{labels.positive}" is none of the classes' if labels.positive else "is missing"
         yield Mistake("labels.positive", what, f"name the class that the score is of: {' or '.join(labels.classes)}")
-    elif labels.positive and not labels.classes:
-        yield Mistake("labels.classes", "is empty, but `positive` names one", "name both classes")
 
 
 def _threshold(spec: PipelineSpec) -> Answers:

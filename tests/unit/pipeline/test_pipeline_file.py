@@ -57,7 +57,7 @@ ONE_EACH: list[tuple[str, Any, str, str]] = [
     ("labels/classes", [False, "late"], "labels.classes[0]", "must be a text, not false; put it in quotes"),
     ("labels/classes", ["a", "b", "late"], "labels.classes", "has 3 classes, a binary task has 2"),
     ("labels/classes", ["late", "late"], "labels.classes[1]", "stands twice"),
-    ("labels/classes", [], "labels.classes", "is empty, but `positive` names one"),
+    ("labels/classes", [], "labels.classes", "has 0 classes, a binary task has 2"),
     ("labels/positive", "lat", "labels.positive", '"lat" is none of the classes'),
     ("labels/threshold", 1.5, "labels.threshold", "1.5 is too large; at most 1"),
     ("labels/threshold", float("nan"), "labels.threshold", "nan is not finite"),
