@@ -7,7 +7,7 @@ import numpy as np
 from services.retrainer.dataset import Dataset
 from shared.core.bundle import Column
 from shared.core.bundle_checks import classes_of
-from shared.core.errors import UserError
+from shared.core.errors import TailraceError
 from shared.core.features import Floats
 from shared.core.pipeline import PipelineSpec
 
@@ -16,7 +16,7 @@ MIN_PER_CLASS = 5
 _MANY = 0.1  # share of duplicates or refused records above which the data as a whole is suspect
 
 
-class DataRefused(UserError):  # noqa: N818 - reads as a verdict, like ModelRefused
+class DataRefused(TailraceError):  # noqa: N818 - reads as a verdict, like ModelRefused
     """The data cannot train a model: a "no", not a mistake in a file or flag."""
 
 
@@ -91,4 +91,4 @@ def _told(refused: Mapping[str, int]) -> str:
 
 
 def _refuse(what: str, remedy: str) -> None:
-    raise DataRefused(f"training data: {what}", remedy=remedy)
+    raise DataRefused(f"training data: {what}; {remedy}")

@@ -94,8 +94,7 @@ def split(data: Dataset, holdout: float, horizon_ms: int) -> tuple[NDArray[np.in
     if not len(early) or not len(late):
         raise DataRefused(
             f"training data: {len(early)} records to fit before a gap of {horizon_ms / 3.6e6:g} h, "
-            f"{len(late)} to hold out after it",
-            remedy="widen train_from and train_until, or lower labels.horizon",
+            f"{len(late)} to hold out after it; widen train_from and train_until, or lower labels.horizon",
         )
     return early, late
 
@@ -115,7 +114,7 @@ def table(
     good = np.array([i not in built.refused for i in range(len(rows))], dtype=np.bool_)
     kept = index[good]
     if not len(kept):
-        raise DataRefused("training data: the features refuse every record", remedy="see features[].missing")
+        raise DataRefused("training data: the features refuse every record; see features[].missing")
     return Table(known, built.values[good], data.y[kept], kept)
 
 
