@@ -1,10 +1,11 @@
 """Rows of history files as the types of the wire: feature updates and labels.
 
 A feature file has the columns `group`, `entity`, `time` and `values` (a struct or object), or a column
-`values.<field>` for each value. A label file has `id`, `value`, `time`, and where it is known the record's `key`. Times are milliseconds
-since 1970 UTC, or RFC 3339 text with an offset.
+`values.<field>` for each value. A label file has `id`, `value`, `time`, and where it is known the record's `key`.
+Times are milliseconds since 1970 UTC, or RFC 3339 text with an offset.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +83,9 @@ def _value(name: str, value: object, fields: Mapping[str, str]) -> object:
     if kind == "boolean" and value.lower() in {"true", "false"}:
         return value.lower() == "true"
     try:
-        return float(value if kind == "number" else "")
+        number = float(value if kind == "number" else "")
     except ValueError:
-        raise ValueError(f"{name}: {value!r} is no {kind}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: {value!r} is no {kind}")
+    return number

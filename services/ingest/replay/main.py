@@ -12,9 +12,10 @@ from services.ingest.replay.gates import FeatureGate, LagGate, LockstepGate, NoT
 from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Selection
 from services.ingest.replay.progress import ProgressFile, Stored, fingerprint
-from services.ingest.replay.replayer import Gates, Hooks, Replayer, Report
+from services.ingest.replay.replayer import Replayer
 from services.ingest.replay.rollouts import KafkaRollouts
 from services.ingest.replay.source import BadRows, Files, ReplaySource
+from services.ingest.replay.terms import NO_HOOKS, Gates, Hooks, Report
 from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.publisher import KafkaPublisher
 from shared.adapters.kafka_config import client_config
@@ -52,7 +53,7 @@ def replay(
     kafka: KafkaSettings,
     options: Options,
     *,
-    hooks: Hooks = Hooks(),  # noqa: B008 - frozen, so sharing the default is safe
+    hooks: Hooks = NO_HOOKS,
     stop: threading.Event | None = None,
     trainings: Trainings | None = None,
     say: Callable[[str], None] = lambda _: None,

@@ -9,7 +9,7 @@ from services.ingest.replay.gates import FeatureGate, Gate
 from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Item, Kind, Slice, chunks, slices
 from services.ingest.replay.progress import ProgressFile
-from services.ingest.replay.terms import Gates, Hooks, Progress, Publisher, Report
+from services.ingest.replay.terms import NO_GATES, NO_HOOKS, Gates, Hooks, Progress, Publisher, Report
 from shared.core.errors import Unavailable, UserError
 from shared.core.ports import Clock
 from shared.core.records import TRACEPARENT, Headers
@@ -57,8 +57,8 @@ class Replayer:
         clock: Clock,
         pause: Callable[[float], bool],
         pacer: Pacer,
-        gates: Gates = Gates(),
-        hooks: Hooks = Hooks(),
+        gates: Gates = NO_GATES,
+        hooks: Hooks = NO_HOOKS,
         progress: ProgressFile | None = None,
         total: int = 0,
         trace_sample: float = 0.01,

@@ -1,13 +1,16 @@
 """Rollouts as the log has them, for lockstep: `models` and `rollouts`, followed without a group."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from shared.adapters.kafka.table import TableReader, decoded
+import msgspec
+
+from shared.adapters.kafka.table import TableReader
 from shared.core.records import Application, Rollout
 from shared.core.rollout import RolloutTable
 from shared.core.topics import topic
 
+T = TypeVar("T")
 _TIMEOUT = 10.0
 
 
@@ -41,12 +44,21 @@ class KafkaRollouts:
         Raises:
             Unavailable: the broker does not answer, or a topic does not exist.
         """
-        for rollout in decoded(self._models.fresh(), Rollout):
+        for rollout in _decoded(self._models.fresh(), Rollout):
             self._table.put(rollout)
-        for entry in decoded(self._rollouts.fresh(), Application):
+        for entry in _decoded(self._rollouts.fresh(), Application):
             self._applications[entry.partition, entry.epoch] = entry
 
     def close(self) -> None:
         """Let the clients go."""
         self._models.close()
         self._rollouts.close()
+
+
+def _decoded(values: Iterator[bytes], kind: type[T]) -> Iterator[T]:
+    decode = msgspec.json.Decoder(kind).decode
+    for value in values:
+        try:
+            yield decode(value)
+        except msgspec.DecodeError:
+            continue  # the scorer, whose topics these are, reports it; event time must not stand still for it

@@ -76,3 +76,7 @@ class Hooks:
     on_sent: Callable[[int], None] | None = None
     extra: Callable[[int], bytes | None] | None = None
     on_progress: Callable[[Progress], None] | None = None
+
+
+NO_GATES = Gates()
+NO_HOOKS = Hooks()
