@@ -15,7 +15,7 @@ from shared.core.errors import Invalid
 from shared.core.pipeline import LookupSpec
 from shared.core.ports import Found
 from shared.core.records import FeatureUpdate
-from shared.core.versions import DIGITS, MAX_MS, Stored, misfit, validate_update
+from shared.core.versions import DIGITS, Stored, misfit, validate_update
 
 _SHAPE = re.compile(rb"[0-9]{13} ")
 
@@ -74,28 +74,27 @@ _DECODER = msgspec.json.Decoder(Stored)
 
 
 class Versions:
-    """The versions of one entity, split once and parsed one at a time, as they are asked for.
+    """The versions of one entity. Nothing is split or parsed before a record asks for it: most ask for the newest.
 
     Args:
-        lines: one version each, without the newline, sorted.
+        value: the stored text; its first line is well formed.
         group: the group that the versions must name.
         entity: the entity that they must name.
         spec: the group's declaration.
     """
 
-    __slots__ = ("_entity", "_group", "_last", "_lines", "_max_age", "_parsed", "_spec")
+    __slots__ = ("_entity", "_group", "_head", "_last", "_lines", "_max_age", "_parsed", "_spec", "_value", "newest")
 
-    def __init__(self, lines: list[bytes], *, group: str, entity: str, spec: LookupSpec) -> None:
-        self._lines = lines
+    def __init__(self, value: bytes, *, group: str, entity: str, spec: LookupSpec) -> None:
+        self._value = value
         self._group, self._entity, self._spec = group, entity, spec
         self._max_age = float(spec.max_age)
-        self._parsed: dict[int, _Version] = {}
+        self._lines: list[bytes] | None = None
+        self._parsed: dict[int, _Version] | None = None
+        self._head: _Version | None = None
         self._last = _NEVER
-
-    @property
-    def newest(self) -> int:
-        """Event time (ms) of the newest version; -1 where there is none."""
-        return _time(self._lines[-1]) if self._lines else -1
+        self.newest = int(value[:DIGITS])
+        """Event time (ms) of the newest version."""
 
     def at(self, at_ms: int) -> Answer:
         """The newest version at or before `at_ms`; with `allow_newer` the nearest later one where there is none."""
@@ -110,27 +109,35 @@ class Versions:
         return (values, age, "stale") if self._spec.on_stale == "use" else (None, None, "stale")
 
     def _find(self, at_ms: int) -> _Version:
-        i = bisect_right(self._lines, b"%013d~" % min(at_ms, MAX_MS)) - 1
-        if i < 0 and not (self._lines and self._spec.allow_newer):
+        if at_ms >= self.newest:
+            if self._head is None:
+                self._head = self._parse(self._value[: self._value.index(b"\n")], self.newest, float("inf"))
+            return self._head
+        if self._lines is None or self._parsed is None:
+            self._lines, self._parsed = self._value.split(b"\n"), {}
+            self._lines.pop()
+            self._lines.sort()  # linear: they stand newest first
+        lines = self._lines
+        i = bisect_right(lines, b"%013d~" % at_ms) - 1
+        if i < 0 and not self._spec.allow_newer:
             return _NEVER
         found = self._parsed.get(i)
         if found is None:
-            found = self._parsed[i] = self._parse(i)
+            line = lines[max(i, 0)]
+            since = _time(line) if i >= 0 else float("-inf")
+            found = self._parsed[i] = self._parse(line, since, _time(lines[i + 1]) if i + 1 < len(lines) else since)
         return found
 
-    def _parse(self, i: int) -> _Version:
-        line = self._lines[max(i, 0)]
+    def _parse(self, line: bytes, since: float, until: float) -> _Version:
         if not _SHAPE.match(line):
             return _Version(0, 0, 0, None, "corrupt")
-        since = float("-inf") if i < 0 else _time(line)
-        until = float("inf") if i + 1 == len(self._lines) else _time(self._lines[i + 1])
         try:
             stored = _DECODER.decode(line[DIGITS + 1 :])
         except (msgspec.DecodeError, RecursionError):
             return _Version(since, until, 0, None, "corrupt")
         cause = self._fault(stored)
         values = {name: stored.v.get(name) for name in self._spec.fields} if not cause else None
-        return _Version(since, until, _time(line), values, cause)
+        return _Version(since, until, int(line[:DIGITS]), values, cause)
 
     def _fault(self, stored: Stored) -> str:
         if stored.e != self._entity or stored.g != self._group:
@@ -148,14 +155,9 @@ def open_value(value: bytes | None, *, group: str, entity: str, spec: LookupSpec
     """Make a stored value answer questions; a truncated or foreign one is corrupt as a whole."""
     if value is None:
         return MISSING
-    if not value.endswith(b"\n"):
+    if not value.endswith(b"\n") or not _SHAPE.match(value):
         return CORRUPT
-    lines = value.split(b"\n")
-    lines.pop()
-    lines.sort()  # linear: they arrive newest first, and a foreign writer's disorder is mended on the way
-    if not (_SHAPE.match(lines[0]) and _SHAPE.match(lines[-1])):
-        return CORRUPT  # what does not begin with digits sorts to an end
-    return Versions(lines, group=group, entity=entity, spec=spec)
+    return Versions(value, group=group, entity=entity, spec=spec)
 
 
 def pick(value: bytes | None, *, group: str, entity: str, at_ms: int, spec: LookupSpec) -> Picked:
@@ -195,11 +197,11 @@ class HistoryLookups:
             except Invalid as error:
                 self.rejected[error.reason] += 1
                 continue
-            lines.setdefault((update.group, update.entity), {})[update.time] = line[:-1]
-        self._tables: dict[tuple[str, str | None], AsOf] = {
-            (group, entity): Versions(sorted(versions.values()), group=group, entity=entity, spec=specs[group])
-            for (group, entity), versions in lines.items()
-        }
+            lines.setdefault((update.group, update.entity), {})[update.time] = line
+        self._tables: dict[tuple[str, str | None], AsOf] = {}
+        for (group, entity), versions in lines.items():
+            value = b"".join(sorted(versions.values(), reverse=True))
+            self._tables[group, entity] = open_value(value, group=group, entity=entity, spec=specs[group])
 
     def get_many(self, entities: Mapping[str, Sequence[str | None]], times: Sequence[int]) -> Found:
         """As `Lookups.get_many`; an undeclared group is a bug (KeyError)."""

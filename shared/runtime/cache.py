@@ -19,6 +19,8 @@ from shared.runtime.breaker import Breaker
 
 CERTAIN_MAX_AGE = 30.0
 """Seconds for which an entry that reaches beyond a record is believed: a correction or a late update may still come."""
+CHUNK = 1_000
+"""Entities of one MGET. A batch with more asks again within the same deadline: what comes in time is not lost."""
 _OVERHEAD = 1_000
 """Bytes that an entry takes besides its value, roughly."""
 _Key = tuple[str, str]
@@ -70,7 +72,7 @@ class FeatureCache:
         local_max_age: seconds.
         local_size: entries kept, least recently used out first.
         local_bytes: bytes of values kept, likewise.
-        timeout: seconds that a batch waits at most for its round trip.
+        timeout: seconds that a batch waits at most for Redis.
         breaker: keeps batches from waiting when Redis has just failed several of them.
     """
 
@@ -95,7 +97,7 @@ class FeatureCache:
         self._local: OrderedDict[_Key, _Entry] = OrderedDict()
 
     def get_many(self, entities: Mapping[str, Sequence[str | None]], times: Sequence[int]) -> Found:
-        """As `Lookups.get_many`: one MGET for all entities that the local cache cannot answer for."""
+        """As `Lookups.get_many`: one MGET (for each `CHUNK`) for all that the local cache cannot answer for."""
         tables: dict[str, dict[str | None, AsOf]] = {}
         absent: list[_Key] = []
         now = self._clock.monotonic()
@@ -121,24 +123,37 @@ class FeatureCache:
     def _fetch(self, wanted: Sequence[_Key]) -> list[AsOf]:
         if not self._breaker.allows():
             return self._outdated(wanted, "down")
-        keys = [entity_key(self._pipeline, group, entity) for group, entity in wanted]
+        answers: list[AsOf] = []
         begin = self._clock.monotonic()
         try:
-            values = self._reader.mget(keys, self._timeout)
+            for start in range(0, len(wanted), CHUNK):
+                answers += self._ask(wanted[start : start + CHUNK], begin)
         except TimeoutError:
-            self._breaker.failed()
-            return self._outdated(wanted, "timeout")
+            return self._cut_short(answers, wanted, "timeout")
         except Unavailable:
-            self._breaker.failed()
-            return self._outdated(wanted, "down")
+            return self._cut_short(answers, wanted, "down")
         finally:
-            now = self._clock.monotonic()
-            self._metrics.observe("tailrace_lookup_seconds", now - begin)
+            self._evict()
+            self._metrics.observe("tailrace_lookup_seconds", self._clock.monotonic() - begin)
         self._breaker.succeeded()
-        # Dated to the question, not to the answer: what was written in between is not in it.
-        answers: list[AsOf] = [self._open(key, value, begin) for key, value in zip(wanted, values, strict=True)]
-        self._evict()
         return answers
+
+    def _ask(self, wanted: Sequence[_Key], begin: float) -> list[AsOf]:
+        asked = self._clock.monotonic()
+        left = self._timeout - (asked - begin)
+        if left <= 0:
+            raise TimeoutError
+        keys = [entity_key(self._pipeline, group, entity) for group, entity in wanted]
+        values = self._reader.mget(keys, left)
+        # Dated to the question, not to the answer: what was written in between is not in it.
+        return [self._open(key, value, asked) for key, value in zip(wanted, values, strict=True)]
+
+    def _cut_short(self, answers: list[AsOf], wanted: Sequence[_Key], cause: str) -> list[AsOf]:
+        if answers and cause == "timeout":
+            self._breaker.succeeded()  # it answers: the batch is too large for the deadline
+        else:
+            self._breaker.failed()
+        return [*answers, *self._outdated(wanted[len(answers) :], cause)]
 
     def _open(self, key: _Key, value: bytes | None, loaded: float) -> AsOf:
         group, entity = key

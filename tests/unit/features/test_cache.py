@@ -1,6 +1,6 @@
 """What a scorer gets from the feature cache, with a reader and a clock moved by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -9,7 +9,7 @@ from shared.core.pipeline import Duration, LookupSpec
 from shared.core.records import FeatureUpdate
 from shared.core.versions import encode_version, entity_key
 from shared.runtime.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
-from shared.runtime.cache import CERTAIN_MAX_AGE, FeatureCache
+from shared.runtime.cache import CERTAIN_MAX_AGE, CHUNK, FeatureCache
 from shared.testing.clock import ManualClock
 from shared.testing.metrics import RecordingMetrics
 
@@ -27,6 +27,7 @@ class FakeReader:
         self.values: dict[str, bytes] = {}
         self.error: Exception | None = None
         self.asked: list[Sequence[str]] = []
+        self.took: Callable[[], None] = lambda: None
 
     def put(self, second: int, x: float, entity: str = "E") -> None:
         """Add a version, newest first."""
@@ -36,8 +37,9 @@ class FakeReader:
 
     def mget(self, keys: Sequence[str], timeout: float) -> list[bytes | None]:
         """As Redis does."""
-        assert timeout == 0.05
+        assert 0 < timeout <= 0.05
         self.asked.append(keys)
+        self.took()
         if self.error is not None:
             raise self.error
         return [self.values.get(key) for key in keys]
@@ -192,6 +194,21 @@ def test_local_cache_is_bounded() -> None:
     small.reader.put(0, 1.0)
     assert small.ask(0) == (1.0, "")
     assert (len(small.cache._local), small.cache._bytes) == (0, 0)
+
+
+def test_what_comes_in_time_is_used() -> None:
+    """A batch too large for the deadline gets what came in time; the rest is a timeout, the breaker stays closed."""
+    rig = Rig()
+    names = [str(i) for i in range(3 * CHUNK)]
+    for i, name in enumerate(names):
+        rig.reader.put(0, float(i), name)
+    rig.reader.took = lambda: rig.clock.advance(0.03)
+    for _ in range(4):
+        rig.clock.advance(1.0)
+        found = rig.cache.get_many({"g": names}, [T0 + 1] * len(names))
+        assert list(found.causes["g"]) == [""] * 2 * CHUNK + ["timeout"] * CHUNK
+        assert [float(i) for i in range(2 * CHUNK)] == [row["x"] for row in found.values["g"] if row]
+    assert rig.breaker.state == CLOSED
 
 
 def test_other_entitys_value_is_never_used() -> None:
