@@ -77,7 +77,7 @@ def _words(field: dict[str, Any]) -> str:
         return " | ".join(map(str, field["enum"]))
     if "const" in field:
         return str(field["const"])
-    bounds = [f"{word} {field[key]:g}" for key, word in (("minimum", ">="), ("maximum", "<=")) if key in field]
+    bounds = [f"{word} {field[key]:,}" for key, word in (("minimum", ">="), ("maximum", "<=")) if key in field]
     length = [f"to {field['maxLength']} characters"] if "maxLength" in field else []
     return " ".join([str(field.get("type", "any")), *bounds, *length])
 

@@ -1,12 +1,16 @@
 """Topics on a real broker: made once, checked again, never given another partition count."""
 
+import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import typer
 from confluent_kafka import Consumer, Producer, TopicPartition
+from typer.testing import CliRunner, Result
 
 from shared.adapters.kafka_admin import LIMITS, KafkaAdmin
 from shared.adapters.pipeline_yaml import load_pipeline
@@ -15,6 +19,7 @@ from shared.core.pipeline import Duration, PipelineSpec, TopicSpec
 from shared.core.topic_plan import compare, faults
 from shared.core.topics import topic, wanted
 from shared.runtime.clock import SystemClock
+from tailrace.cli import topics as topics_command
 
 pytestmark = pytest.mark.system
 
@@ -125,3 +130,28 @@ def unused_tcp_address() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_the_commands_plan_apply_and_plan_again(
+    kafka: str, spec: PipelineSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`plan` exits 1 while there is something to do, `apply` does it once, and then both have nothing to do."""
+    monkeypatch.setenv("TAILRACE_KAFKA__BOOTSTRAP_SERVERS", kafka)
+    text = Path("tests/data/parcels/pipeline.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(text.replace("name: parcels", f"name: {spec.name}"), encoding="utf-8")
+    before, done, again, after = (run(verb, str(tmp_path)) for verb in ("plan", "apply", "apply", "plan"))
+    assert [before.exit_code, done.exit_code, again.exit_code, after.exit_code] == [1, 0, 0, 0]
+    assert before.stdout == done.stdout
+    assert f"+ {spec.name}.records  create with 4 partition(s)" in before.stdout
+    assert again.stdout == f"{spec.name}: nothing to do\n"
+    assert json.loads(run("plan", str(tmp_path), "--json").stdout) == {"ok": True, "actions": [], "faults": []}
+    file.write_text(text.replace("name: parcels", f"partitions: 8\nname: {spec.name}"), encoding="utf-8")
+    assert [run("plan", str(tmp_path)).exit_code, run("apply", str(tmp_path)).exit_code] == [2, 2]
+
+
+def run(*words: str) -> Result:
+    """Run `tailrace topics` in an app of its own."""
+    app = typer.Typer()
+    topics_command.register(app)
+    return CliRunner().invoke(app, ["topics", *words])
