@@ -216,7 +216,7 @@ class KafkaAdmin:
     def _remember(self, error: KafkaError) -> None:
         # "All brokers down" follows every other reason and says less.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._reason:  # noqa: SLF001 - a public code
-            self._reason = error.str()
+            self._reason = error.str().split(" (after ")[0]
 
 
 def _remedy(error: KafkaError) -> str:
