@@ -1,7 +1,7 @@
 """A small pipeline and a broker in memory."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,23 +59,28 @@ class Broker:
     messages: list[Sent] = field(default_factory=list)
     acknowledged: int = 0
     fails_after: int = 1_000_000
-    waiting: list[tuple[dict[int, int], int]] = field(default_factory=list)
+    waiting: list[tuple[Callable[[int, int], None], int]] = field(default_factory=list)
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes, headers: Headers | None, offsets: dict[int, int] | None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        headers: Headers | None,
+        done: Callable[[int, int], None] | None,
     ) -> None:
         """Take a message."""
         if len(self.messages) >= self.fails_after:
             raise Unavailable("the broker is gone")
         self.messages.append(Sent(topic, key, value, headers))
-        if offsets is not None:
-            self.waiting.append((offsets, self.count(topic)))
+        if done is not None:
+            self.waiting.append((done, self.count(topic) - 1))
 
     def flush(self, timeout: float) -> None:
         """Acknowledge all."""
         del timeout
-        for offsets, end in self.waiting:
-            offsets[0] = end
+        for done, offset in self.waiting:
+            done(0, offset)
         self.waiting.clear()
         self.acknowledged = len(self.messages)
 

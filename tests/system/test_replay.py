@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -62,6 +62,7 @@ def shop(tmp_path: Path, kafka: str, topic_prefix: str) -> Pipeline:
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics([NewTopic(t, 2, 1) for t in topics]).values():
         future.result(20)
+    until(lambda: led(kafka, topics), "leaders of the new topics")
     return load_pipeline(tmp_path)
 
 
@@ -69,6 +70,20 @@ def shop(tmp_path: Path, kafka: str, topic_prefix: str) -> Pipeline:
 def files(shop: Pipeline, tmp_path: Path) -> HistoryFiles:
     """Its history."""
     return history_files(shop, tmp_path)
+
+
+def led(kafka: str, topics: list[str]) -> bool:
+    """Whether every partition can be asked for its end."""
+    asking = Consumer({"bootstrap.servers": kafka, "group.id": "asking"})
+    try:
+        for topic in topics:
+            for number in (0, 1):
+                asking.get_watermark_offsets(TopicPartition(topic, number), timeout=10, cached=False)
+    except KafkaException:
+        return False
+    finally:
+        asking.close()
+    return True
 
 
 def read(kafka: str, topic: str) -> list[Message]:

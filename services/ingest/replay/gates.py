@@ -1,13 +1,11 @@
-"""What a replay waits for, so that a year in a minute decides as a year would: features, the scorer, rollouts."""
+"""What a replay waits for, so that a year in a minute scores as a year would: its features, and the scorer."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from services.ingest.replay.plan import Slice
 from shared.core.errors import Unavailable
-from shared.core.records import Application
-from shared.core.rollout import RolloutTable
 
 Offsets = Mapping[int, int]
 
@@ -32,43 +30,98 @@ class Gate(Protocol):
         """Why not to go on now, in words; empty: go on."""
 
 
+class Asking:
+    """A gate made of one question."""
+
+    def __init__(self, question: Callable[[], str]) -> None:
+        self._question = question
+
+    def reason(self) -> str:
+        """Its answer."""
+        return self._question()
+
+
+class Receipt:
+    """Which of a slice's features are acknowledged: all of them are once `complete`.
+
+    Args:
+        first: event time of the oldest of them (ms).
+        count: how many there are.
+    """
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first, self._missing = first, count
+        self.ends: dict[int, int] = {}
+
+    def acknowledged(self, partition: int, offset: int) -> None:
+        """One message is in the log."""
+        self._missing -= 1
+        self.ends[partition] = max(offset + 1, self.ends.get(partition, 0))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the newest offset of each partition is known."""
+        return self._missing <= 0
+
+
 class FeatureGate:
     """Records of a span wait until the feature writer has committed beyond the features that they may look up."""
 
     def __init__(self, group: Group, name: str) -> None:
         self._group, self._name = group, name
-        self._open: deque[tuple[int, dict[int, int]]] = deque()
+        self._open: deque[Receipt] = deque()
         self._needed: dict[int, int] = {}
+        self._committed: Offsets = {}
 
-    def begin(self) -> None:
-        """What an earlier replay or another producer left in the topic has to be written as well."""
-        starts = self._group.starts()
-        self._needed = {p: end for p, end in self._group.ends().items() if end > starts.get(p, 0)}
+    def begin(self) -> str:
+        """What an earlier replay or another producer left in the topic has to be written as well.
 
-    def sending(self, part: Slice) -> dict[int, int]:
-        """A place for the offsets of a slice's features: partition -> newest acknowledged offset + 1."""
-        offsets: dict[int, int] = {}
+        Returns:
+            Why that cannot be known now; empty: it is known.
+        """
+        try:
+            starts, ends = self._group.starts(), self._group.ends()
+        except Unavailable as error:
+            return f"the end of the features cannot be read ({error})"
+        self._needed = {p: end for p, end in ends.items() if end > starts.get(p, 0)}
+        return ""
+
+    def sending(self, part: Slice) -> Receipt:
+        """What is to be told of each acknowledged feature of a slice."""
+        receipt = Receipt(min((item.time for item in part.features), default=0), len(part.features))
         if part.features:
-            self._open.append((min(item.time for item in part.features), offsets))
-        return offsets
+            self._open.append(receipt)
+        return receipt
 
-    def need(self, before: int) -> None:
-        """From now on, features with a time before this (ms) must have been written. Theirs must be acknowledged."""
-        while self._open and self._open[0][0] < before:
-            for partition, offset in self._open.popleft()[1].items():
+    def need(self, before: int) -> bool:
+        """From now on, features with a time before this (ms) must have been written.
+
+        Returns:
+            Whether all of them are acknowledged; if not, flush and call again.
+        """
+        while self._open and self._open[0].first < before:
+            if not self._open[0].complete:
+                return False
+            for partition, offset in self._open.popleft().ends.items():
                 self._needed[partition] = max(offset, self._needed.get(partition, 0))
+        return True
 
     def reason(self) -> str:
         """Why the records of a slice must wait."""
-        if not self._needed:
+        # The writer is ahead by most of the lead, so one answer of the broker does for many slices.
+        if not self._behind():
             return ""
         try:
-            committed = self._group.committed()
+            self._committed = self._group.committed()
         except Unavailable as error:
             return f"the feature writer's offsets cannot be read ({error})"
-        self._needed = {p: offset for p, offset in self._needed.items() if committed.get(p, 0) < offset}
-        behind = sum(offset - committed.get(p, 0) for p, offset in self._needed.items())
+        behind = self._behind()
         return f"group {self._name} has {behind:,} feature messages still to write" if behind else ""
+
+    def _behind(self) -> int:
+        done = self._committed
+        self._needed = {p: offset for p, offset in self._needed.items() if done.get(p, 0) < offset}
+        return sum(offset - done.get(p, 0) for p, offset in self._needed.items())
 
 
 class LagGate:
@@ -88,7 +141,9 @@ class LagGate:
 
     def ask(self) -> int:
         """The lag now, in records."""
-        ends, starts, committed = self._group.ends(), self._group.starts(), self._group.committed()
+        # The group's offsets first: records that come in between make the lag look larger, never smaller.
+        committed, ends = self._group.committed(), self._group.ends()
+        starts = self._group.starts() if ends.keys() - committed.keys() else {}
         self.lag = sum(max(0, end - committed.get(p, starts.get(p, 0))) for p, end in ends.items())
         self._since = 0
         return self.lag
@@ -102,87 +157,3 @@ class LagGate:
         except Unavailable as error:
             return f"the scorer's lag cannot be read ({error})"
         return "" if lag <= self._limit else f"group {self._name} lags by {lag:,} records, more than {self._limit:,}"
-
-
-class RolloutView(Protocol):
-    """`models` and `rollouts` as last read."""
-
-    def refresh(self) -> None:
-        """Take what is new."""
-
-    @property
-    def table(self) -> RolloutTable:
-        """What epochs mean."""
-
-    @property
-    def applications(self) -> Iterable[Application]:
-        """Where epochs began to act."""
-
-
-class Trainings(Protocol):
-    """Open trainings. The retrainer's topics (`retrain`, `verdicts`) give an implementation of this when they exist."""
-
-    def open(self) -> str:
-        """The trigger of a retrain request without its verdict; empty: none."""
-
-
-class NoTrainings:
-    """There is no retrainer, hence nothing to wait for."""
-
-    def open(self) -> str:
-        """Never any."""
-        return ""
-
-
-class LockstepGate:
-    """Holds event time while a rollout or a training is open.
-
-    A barrier is applied whatever else comes, so it can be waited for. A revocation and a local activation act at a
-    worker's next batch: they are waited for only while records wait to be scored, else nothing would ever happen.
-    """
-
-    def __init__(
-        self, view: RolloutView, partitions: int, trainings: Trainings, pending: Callable[[], int], *, local: bool
-    ) -> None:
-        self._view, self._partitions, self._trainings = view, partitions, trainings
-        self._pending, self._local = pending, local
-
-    def reason(self) -> str:
-        """Why event time must stand still."""
-        if trigger := self._trainings.open():
-            return f"a training is open ({trigger})"
-        try:
-            self._view.refresh()
-        except Unavailable as error:
-            return f"rollouts cannot be read ({error})"
-        epoch, waiting, barrier = open_rollout(self._view.table, self._view.applications, self._partitions)
-        if not waiting or ((self._local or not barrier) and not self._pending_or_unknown()):
-            return ""
-        return f"epoch {epoch} does not act yet in partition {', '.join(map(str, waiting))}"
-
-    def _pending_or_unknown(self) -> int:
-        try:
-            return self._pending()
-        except Unavailable:
-            return 1
-
-
-def open_rollout(
-    table: RolloutTable, applications: Iterable[Application], partitions: int
-) -> tuple[int, list[int], bool]:
-    """The epoch that ought to act, the partitions where it does not, and whether a barrier brings it.
-
-    The oldest epoch needs no application to be in force: a partition without a history begins with it.
-    """
-    newest = table.newest_active()
-    started = [r.epoch for r in table if r.state != "announced"]
-    if newest is None or len(started) < 2:  # noqa: PLR2004 - a change takes two
-        return 0, [], False
-    acting: dict[int, Application] = {}
-    for entry in applications:
-        known = acting.get(entry.partition)
-        if known is None or (entry.offset, entry.barrier) > (known.offset, known.barrier):
-            acting[entry.partition] = entry
-    # A partition that nothing was scored in yet holds the barrier of the newest epoch, if one was written.
-    waiting = [p for p in range(partitions) if p not in acting or acting[p].epoch != newest.epoch]
-    return newest.epoch, waiting, newest.epoch == max(started)

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.replay.gates import FeatureGate, LagGate, LockstepGate, NoTrainings, Trainings
+from services.ingest.replay.gates import FeatureGate, LagGate
+from services.ingest.replay.lockstep import LockstepGate, NoTrainings, Trainings
 from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Selection
 from services.ingest.replay.progress import ProgressFile, Stored, fingerprint
@@ -130,4 +131,4 @@ def _gates(spec: PipelineSpec, conf: dict[str, Any], options: Options, stack: Ex
         view = stack.enter_context(closing(KafkaRollouts(conf, spec.name)))
         local = spec.rollout.activation == "local"
         lockstep = LockstepGate(view, records.partitions, trainings, lag.ask, local=local)
-    return Gates(features=features, lag=lag, lockstep=lockstep, lead_ms=options.selection.lead_ms)
+    return Gates(features=features, lag=lag, lockstep=lockstep)

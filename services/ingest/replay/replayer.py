@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from services.ingest.replay.gates import FeatureGate, Gate
+from services.ingest.replay.gates import Asking, FeatureGate, Gate
 from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Item, Kind, Slice, chunks, slices
 from services.ingest.replay.progress import ProgressFile
@@ -19,6 +19,7 @@ _SAVE_EVERY = 1.0  # seconds between two checkpoints; each costs one flush, abou
 _TELL_EVERY = 0.5
 _LOOK_EVERY = 0.02
 _FLUSH = 120.0
+_NO_BROKER = "check the broker (`tailrace doctor`), then go on with --resume"
 
 
 @dataclass(slots=True)
@@ -87,8 +88,8 @@ class Replayer:
         self._counts = _Counts(dict(skipped or {}))
         self._started = self._saved = self._told = self._clock.monotonic()
         try:
-            if self._gates.features is not None:
-                self._gates.features.begin()
+            if (gate := self._gates.features) is not None:
+                self._wait_for(Asking(gate.begin), self._gates.features_timeout, _NO_BROKER)
             for part in slices(items, SLICE_MS):
                 self._slice(part)
                 if self._stopped:
@@ -97,7 +98,7 @@ class Replayer:
         except Unavailable as error:
             raise UserError(
                 f"{self._name}: messages could not be written ({error})",
-                remedy="check the broker (`tailrace doctor`), then go on with --resume",
+                remedy=_NO_BROKER,
             ) from None
         self._tell()
         return self._report()
@@ -106,9 +107,9 @@ class Replayer:
         if not self._wait_for(self._gates.lockstep, self._gates.lockstep_timeout, "go on without --lockstep"):
             return
         gate = self._gates.features
-        offsets = gate.sending(part) if gate is not None else None
+        done = gate.sending(part).acknowledged if gate is not None else None
         for item in part.features:
-            self._send(item, offsets)
+            self._send(item, done)
         if gate is not None and part.has_records:
             self._written(gate, part)
         for chunk in chunks(part.others, *self._pacer.chunk):
@@ -117,9 +118,9 @@ class Replayer:
             self._chunk(chunk)
 
     def _written(self, gate: FeatureGate, part: Slice) -> None:
-        if self._gates.lead_ms < SLICE_MS:
-            self._publisher.flush(_FLUSH)  # they are needed at once
-        gate.need(part.end)
+        if not gate.need(part.end):
+            self._publisher.flush(_FLUSH)
+            gate.need(part.end)
         remedy = "start the feature writer (`tailrace up`), or use --no-wait-features"
         self._wait_for(gate, self._gates.features_timeout, remedy)
 
@@ -140,11 +141,11 @@ class Replayer:
             self._tell()
         self._rest(0.0)
 
-    def _send(self, item: Item, offsets: dict[int, int] | None = None) -> None:
+    def _send(self, item: Item, done: Callable[[int, int], None] | None = None) -> None:
         topic = self._topics[item.kind]
         self._counts.sent[item.kind] += 1
         if item.kind is not Kind.RECORD:
-            self._publisher.send(topic, item.key, item.value, None, offsets)
+            self._publisher.send(topic, item.key, item.value, None, done)
             return
         self._publisher.send(topic, item.key, item.value, self._trace(), None)
         self._counts.event_time = item.time

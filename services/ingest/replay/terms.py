@@ -9,14 +9,16 @@ import msgspec
 from services.ingest.replay.gates import FeatureGate, Gate, LagGate
 from shared.core.records import Headers
 
+Acknowledged = Callable[[int, int], None]
+
 
 class Publisher(Protocol):
     """The broker's side of a replay. Raises `Unavailable` once a message could not be delivered."""
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes, headers: Headers | None, offsets: dict[int, int] | None
+        self, topic: str, key: bytes | None, value: bytes, headers: Headers | None, done: Acknowledged | None
     ) -> None:
-        """Hand over one message; its offset + 1 is put into `offsets` under its partition when acknowledged."""
+        """Hand over one message; `done` is told its partition and offset when it is acknowledged."""
 
     def flush(self, timeout: float) -> None:
         """Wait until all is acknowledged."""
@@ -55,12 +57,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What to wait for; None: nothing. `lead_ms` is how far ahead of the records features are published."""
+    """What to wait for (None: nothing), and for how long (s)."""
 
     features: FeatureGate | None = None
     lag: LagGate | None = None
     lockstep: Gate | None = None
-    lead_ms: int = 0
     features_timeout: float = 60.0
     lockstep_timeout: float = 600.0
 

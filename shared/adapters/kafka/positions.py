@@ -25,7 +25,7 @@ class GroupPositions:
         self._timeout = timeout
         # Under read_committed the broker answers only once no transaction has offsets pending, which an
         # exactly-once group nearly always has.
-        own = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+        own = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted", "log_level": 2}
         self._consumer = Consumer({**own, **conf})
         try:
             known = self._consumer.list_topics(topic, timeout=timeout).topics[topic]

@@ -1,6 +1,6 @@
 """A producer outside any transaction: idempotent, acknowledged by all replicas, keys placed as Java places them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from shared.core.errors import Unavailable
 from shared.core.records import Headers
 
+Acknowledged = Callable[[int, int], None]
 _FULL = 0.05  # seconds to wait for room in the client's queue
 
 
@@ -28,16 +29,18 @@ class KafkaPublisher:
                 "compression.type": "lz4",
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
+                # Failures are raised with their reason; librdkafka would print each attempt besides.
+                "log_level": 2,
                 "queue.buffering.max.messages": 100_000,
                 "message.timeout.ms": int(timeout * 1000),
                 **conf,
             }
         )
         self._failure = ""
-        self._done = self._acknowledged
+        self._report = self._acknowledged
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes, headers: Headers | None, offsets: dict[int, int] | None
+        self, topic: str, key: bytes | None, value: bytes, headers: Headers | None, done: Acknowledged | None
     ) -> None:
         """Hand over one message.
 
@@ -46,18 +49,18 @@ class KafkaPublisher:
             key: decides the partition (murmur2); None: any.
             value: the bytes.
             headers: None for none.
-            offsets: takes the message's offset + 1 under its partition once it is acknowledged.
+            done: told partition and offset once the message is acknowledged.
 
         Raises:
             Unavailable: this or an earlier message could not be delivered.
         """
         given: Any = headers  # the client's types ask for a list of a wider union, and lists are invariant
-        done = self._done if offsets is None else partial(self._acknowledged, offsets=offsets)
+        report = self._report if done is None else partial(self._acknowledged, done=done)
         while True:
             if self._failure:
                 raise Unavailable(self._failure)
             try:
-                self._producer.produce(topic, value, key, headers=given, on_delivery=done)
+                self._producer.produce(topic, value, key, headers=given, on_delivery=report)
             except BufferError:
                 self._producer.poll(_FULL)
             except KafkaException as error:
@@ -76,10 +79,10 @@ class KafkaPublisher:
         if self._failure or left:
             raise Unavailable(self._failure or f"{left} messages are not acknowledged after {timeout:g} s")
 
-    def _acknowledged(self, error: KafkaError | None, message: Message, offsets: dict[int, int] | None = None) -> None:
+    def _acknowledged(self, error: KafkaError | None, message: Message, done: Acknowledged | None = None) -> None:
         if error is not None:
             self._failure = self._failure or f"{message.topic()}: {error.str()}"
-        elif offsets is not None:
+        elif done is not None:
             partition, offset = message.partition(), message.offset()
             if partition is not None and offset is not None:
-                offsets[partition] = max(offset + 1, offsets.get(partition, 0))
+                done(partition, offset)

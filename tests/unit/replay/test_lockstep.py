@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from services.ingest.replay.gates import LockstepGate, NoTrainings
+from services.ingest.replay.lockstep import LockstepGate, NoTrainings
 from shared.core.errors import Unavailable
 from shared.core.records import Application, BundleRef, Rollout
 from shared.core.rollout import RolloutTable

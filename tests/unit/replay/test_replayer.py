@@ -148,9 +148,29 @@ def test_with_a_lead_only_needed_features_are_waited_for() -> None:
     records = [Item(h * HOUR, Kind.RECORD, h * HOUR, b"x", b"r") for h in (0, 1)]
     items = sorted([*ahead, *records], key=lambda i: (i.due, i.kind))
     clock = ManualClock()
-    make(broker, gates=Gates(features=gate, lead_ms=lead), clock=clock).run(items)
+    make(broker, gates=Gates(features=gate), clock=clock).run(items)
     assert broker.count("shop.features") == 48
     assert broker.count("shop.records") == 2
+
+
+def test_features_that_are_not_acknowledged_are_asked_for() -> None:
+    """A fast replay reaches a record before the broker has answered for its features: it waits, it does not pass by."""
+    broker = Broker()
+    gate = FeatureGate(writer := Writer(broker, "shop.features"), "w")
+    lead = 2 * HOUR
+    items = [Item(0, Kind.FEATURE, lead, b"g:x", b"f"), Item(lead, Kind.RECORD, lead, b"x", b"r")]
+    clock, turns = ManualClock(), []
+
+    def pause(seconds: float) -> bool:
+        clock.advance(seconds)
+        if seconds:
+            turns.append(broker.count("shop.records"))
+            writer.done = 1
+        return False
+
+    make(broker, gates=Gates(features=gate), pause=pause, clock=clock).run(items)
+    assert turns == [0]
+    assert broker.count("shop.records") == 1
 
 
 def test_the_lag_stays_below_its_limit() -> None:
