@@ -64,7 +64,7 @@ MEANINGS: dict[type, dict[str, str]] = {
     },
     p.LabelSpec: {
         "horizon": "How long after its record a label still counts; at most what `journal` and `predictions` keep.",
-        "classes": "The label's values. Binary: two (a label may also be true or false: positive or not). Regression: none.",
+        "classes": "The label's values. Binary: two (true and false also pass: positive or not). Regression: none.",
         "positive": "The class that a binary score is the probability of.",
         "threshold": "From this score on a binary prediction is labelled positive.",
         "description": "What the label says, for people.",
