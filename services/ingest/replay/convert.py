@@ -105,8 +105,10 @@ class Converter:
         Raises:
             BadValueError: it has none.
         """
+        if row.get(self._time) is None:
+            raise BadValueError(self._time, "is empty" if self._time in row else "is not in the file")
         try:
-            return to_milliseconds(row.get(self._time))
+            return to_milliseconds(row[self._time])
         except ValueError as error:
             raise BadValueError(self._time, str(error)) from None
 

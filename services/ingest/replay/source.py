@@ -46,11 +46,11 @@ class Numbered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What is going to be replayed: how many records, their first and last event time (ms; None without records)."""
+    """What is going to be replayed: how many records, at least one, and their first and last event time (ms)."""
 
     records: int
-    first: int | None
-    last: int | None
+    first: int
+    last: int
 
 
 class ReplaySource:
@@ -64,7 +64,7 @@ class ReplaySource:
         bad_rows: whether a row that does not convert ends the replay or is sent as it is, to become a dead letter.
 
     Raises:
-        UserError: a file's times cannot be read; names file, line and column.
+        UserError: a file's times cannot be read (names file, line and column), or no record is selected.
     """
 
     def __init__(
@@ -132,8 +132,7 @@ class ReplaySource:
     def _wanted_features(self, time: int, _: Row) -> bool:
         # A record just after the start looks back as far as a value may be old.
         oldest = max(int(lookup.max_age * 1000) for lookup in self._spec.lookups.values())
-        start, end = self.extent.first, self.extent.last
-        return start is not None and end is not None and start - oldest <= time <= end
+        return self.extent.first - oldest <= time <= self.extent.last
 
     def _wanted_labels(self, _: int, row: Row) -> bool:
         return self._keys is None or str(row.get("id")) in self._keys
@@ -172,11 +171,15 @@ class ReplaySource:
                 early.clear()
 
     def _measure(self) -> Extent:
-        count, first, last = 0, None, None
+        count, first, last = 0, 0, 0
         for time, _, _ in self._records():
-            first = time if first is None else first
+            if not count:
+                first = time
             last = time
             count += 1
+        if not count:
+            path = self._files.records
+            raise UserError(f"{path}: no record is in what is asked for", remedy="check --from, --until and the file")
         return Extent(count, first, last)
 
     def _known_keys(self) -> dict[str, str] | None:

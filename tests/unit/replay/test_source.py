@@ -61,6 +61,19 @@ def test_a_bad_feature_row_is_named(tmp_path: Path, column: str) -> None:
         list(ReplaySource(shop(), given, read_rows, Selection()).items())
 
 
+def test_an_empty_selection_is_said(tmp_path: Path) -> None:
+    """A span without records is a mistake, not a success."""
+    with pytest.raises(UserError, match=r"records\.csv: no record.*--from"):
+        ReplaySource(shop(), files(tmp_path, [1]), read_rows, Selection(start=99 * HOUR))
+
+
+def test_a_file_without_the_event_time_is_named(tmp_path: Path) -> None:
+    """The column that is missing is named before anything is sent."""
+    path = write_csv(tmp_path / "records.csv", [{"id": "a", "who": "x"}])
+    with pytest.raises(UserError, match=r"records\.csv:2: at: is not in the file"):
+        ReplaySource(shop(), HistoryFiles(path), read_rows, Selection())
+
+
 def test_order_does_not_depend_on_the_file(tmp_path: Path) -> None:
     """A file out of order is replayed in event-time order all the same."""
     source = ReplaySource(shop(), files(tmp_path, [7, 3, 5]), read_rows, Selection())
