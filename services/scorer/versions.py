@@ -46,16 +46,26 @@ class Versions:
         rollout = self.table.get(epoch)
         if rollout is None:
             raise ModelRefused(f"epoch {epoch} is in force but not in the models topic")
-        try:
-            made = self._scoring(epoch, self._store.get(rollout.champion))
-        except ModelRefused as error:
-            self._health.set("model", False, str(error))
-            raise
-        self._ready[epoch] = made
-        self._health.set("model", True, f"version {made.version.version} in epoch {epoch}")
+        made = self._ready[epoch] = self._scoring(epoch, self._store.get(rollout.champion))
         return made
 
-    def keep(self, acting: set[int]) -> None:
+    def tend(self, acting: set[int]) -> None:
+        """Now and then: say how things stand, and free what is not needed beside these acting epochs."""
+        self._look()
+        self._keep(acting)
+
+    def _look(self) -> None:
+        """Say whether this worker can score what is in force now."""
+        newest = self.table.newest_active()
+        if newest is None:
+            self._health.set("model", False, "no version is in force: run `tailrace train PIPELINE`")
+            return
+        version = newest.champion.version
+        refused = self._store.refused().get(version)
+        ready = version in self._store.ready()
+        self._health.set("model", ready, f"version {version} " + ("is loaded" if ready else refused or "is loading"))
+
+    def _keep(self, acting: set[int]) -> None:
         """Free models that neither act nor wait: all below the lowest acting epoch but the one before it."""
         if not acting:
             return

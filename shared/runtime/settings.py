@@ -16,7 +16,17 @@ from shared.core.errors import UserError
 
 PREFIX = "TAILRACE_"
 # Read by other parts than this module; known, so not reported.
-OTHERS = frozenset({"TAILRACE_STATE", "TAILRACE_CACHE", "TAILRACE_CONFIG", "TAILRACE_PIPELINES", "TAILRACE_DEBUG"})
+OTHERS = frozenset(
+    {
+        "TAILRACE_MAVEN_URL",
+        "TAILRACE_TEST_CONTAINERS",
+        "TAILRACE_STATE",
+        "TAILRACE_CACHE",
+        "TAILRACE_CONFIG",
+        "TAILRACE_PIPELINES",
+        "TAILRACE_DEBUG",
+    }
+)
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -26,7 +36,11 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class KafkaSettings(Section, frozen=True, kw_only=True):
-    """How to reach Kafka. `client` is passed to librdkafka as it is, for what has no name here."""
+    """How to reach Kafka. `client` is passed to librdkafka as it is, for what has no name here.
+
+    With `static_membership` a worker that was killed gets its partitions back as soon as it is up again; without it
+    they go to the others after the session time-out, and a worker that is stopped in order hands them over at once.
+    """
 
     bootstrap_servers: str = "127.0.0.1:9092"
     security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
@@ -38,6 +52,7 @@ class KafkaSettings(Section, frozen=True, kw_only=True):
     ssl_key_location: str = ""
     ssl_key_password_file: str = ""
     group_protocol: Literal["classic", "consumer"] = "classic"
+    static_membership: bool = False
     client: dict[str, str] = {}
 
 
@@ -74,7 +89,7 @@ class ModelSettings(Section, frozen=True, kw_only=True):
 class LoopSettings(Section, frozen=True, kw_only=True):
     """Time-outs of the loop (s), checked against each other and the broker's limits at start."""
 
-    session_timeout: Seconds = 10.0
+    session_timeout: Seconds = 6.0
     max_poll_interval: Seconds = 120.0
     transaction_timeout: Seconds = 10.0
     call_timeout: Seconds = 5.0

@@ -156,6 +156,8 @@ def build_loop(
         session_timeout=limits.session_timeout,
         max_poll_interval=limits.max_poll_interval,
     )
+    if w.settings.kafka.static_membership:
+        conf["group.instance.id"] = w.name
 
     def connect(loop: Loop) -> tuple[KafkaSource, Delivery]:
         taken = KafkaSource(conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap)

@@ -1,0 +1,313 @@
+"""The demo: real flights through the real thing, a worker killed on the way, and the books closed at the end.
+
+Nothing in any service knows of it: it does what an operator would do, with the same parts.
+"""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import msgspec
+import numpy as np
+
+from services.ingest.replay.main import Options, replay
+from services.ingest.replay.plan import Selection
+from services.ingest.replay.terms import Hooks, Progress
+from services.retrainer.dataset import Files
+from services.retrainer.main import TrainReport, train
+from services.retrainer.rollout.wiring import rollout_control
+from shared.adapters.history import HistoryFiles, history_files
+from shared.adapters.kafka_admin import KafkaAdmin
+from shared.adapters.kafka_config import client_config
+from shared.adapters.pipeline_yaml import Pipeline
+from shared.core.errors import UserError
+from shared.runtime.settings import Settings, load_settings, read_secret
+from tailrace.cli.topics import ensure_topics
+from tailrace.demo.mix import Mix
+from tailrace.demo.screen import Screen
+from tailrace.demo.watch import Watch
+from tailrace.proof.audit import Account, audit, ends_of
+from tailrace.stack.cache import cache_folder
+from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.program import Event
+from tailrace.stack.services import SERVICE_PROGRAMS, Order
+from tailrace.stack.stack import Stack
+
+READY_S = 60.0  # s until workers own partitions and have their model
+DRAIN_S = 90.0  # s until every record has its outcome after the last one was sent
+AUDIT_S = 60.0
+MALFORMED_EVERY = 2_000
+KILL_AT = 0.4  # share of the records after which a worker is killed
+TICK = 1.0
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to play. `until_ms` is where training ends and the replay begins; `rate` in records/s."""
+
+    records: int
+    rate: float
+    workers: int
+    seed: int
+    until_ms: int
+    kill: bool = True
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, as `--json` prints it."""
+
+    ok: bool
+    pipeline: str
+    records: int
+    predictions: int
+    dead_letters: dict[str, int]
+    lost: int
+    doubled: int
+    stray: int
+    degraded: int
+    latency_ms: dict[str, float]
+    restarts: int
+    recovery_s: float | None
+    records_per_s: float
+    versions: dict[str, int]
+    model: dict[str, float]
+    wall_s: float
+    seed: int
+
+
+class Demo:
+    """One run.
+
+    Args:
+        pipeline: what is scored.
+        stack: an open stack.
+        settings: with the stack's addresses.
+        request: what to play.
+        screen: shows it.
+    """
+
+    def __init__(self, pipeline: Pipeline, stack: Stack, settings: Settings, request: Request, screen: Screen) -> None:
+        self._pipeline, self._stack, self._settings = pipeline, stack, settings
+        self._request, self._screen = request, screen
+        self._conf: dict[str, Any] = client_config(settings.kafka, read_secret)
+        self._sent = 0
+        self._lag = 0
+        self._killed_at = 0.0
+        self._recovery: float | None = None
+        self._victim = f"scorer-{pipeline.folder.name}-{request.workers - 1}"
+
+    def run(self, began: float) -> Summary:
+        """Play it. `began` is the monotonic time at which the command started.
+
+        Raises:
+            UserError: a part could not be prepared.
+            Unavailable: the topics could not be read back.
+        """
+        ensure_topics(KafkaAdmin(self._conf), self._pipeline.spec)
+        files = history_files(self._pipeline, cache_folder(), say=self._screen.step)
+        report = self._train(files)
+        self._start_services()
+        name = self._pipeline.spec.name
+        starts = ends_of(self._conf, name)
+        watch = Watch(self._conf, name, starts)
+        watch.start()
+        try:
+            pace = self._replay(files, watch)
+            self._drain(watch)
+        finally:
+            watch.stop()
+        self._screen.figures(watch.view(), 0, self._sent)
+        self._screen.done()
+        self._screen.step("reading everything back with a consumer of its own (read_committed)")
+        account = audit(self._conf, name, starts, AUDIT_S)
+        return self._summary(account, watch, report, pace, began)
+
+    def _train(self, files: HistoryFiles) -> TrainReport:
+        self._screen.step(f"training {self._pipeline.spec.name}")
+        with rollout_control(self._pipeline.spec, self._settings) as control:
+            report = train(
+                self._pipeline,
+                self._settings,
+                lambda line: None,
+                files=Files(files.records, files.features, files.labels),
+                until=self._request.until_ms,
+                announce=lambda ref: control.announce(ref, "demo"),
+                state=self._stack.state.path,
+            )
+        auc = report.metrics.get("auc")
+        quality = f"AUC {auc:.3f} on the last quarter" if auc is not None else ""
+        self._screen.step(
+            f"  {report.records:,} records · {report.estimator} · {quality} · runtime {report.runtime}"
+            f" · version {report.ref.version}"
+        )
+        return report
+
+    def _start_services(self) -> None:
+        order = Order(
+            self._pipeline.folder,
+            self._stack.endpoints,
+            self._stack.state.path,
+            self._request.workers,
+            self._stack.port,
+        )
+        programs = [p for make in SERVICE_PROGRAMS.values() for p in make(order)]
+        self._stack.start(*programs)
+        self._screen.step(f"starting {', '.join(p.name for p in programs)}")
+        deadline = time.monotonic() + READY_S
+        for program in programs:
+            while not _is_ready(program.address):
+                status = next(s for s in self._stack.supervisor.status() if s.name == program.name)
+                if status.state == "failed" or time.monotonic() > deadline:
+                    raise UserError(
+                        f"{program.name} is not ready ({status.last_exit or status.state})", remedy=f"see {status.log}"
+                    )
+                time.sleep(0.1)
+
+    def _replay(self, files: HistoryFiles, watch: Watch) -> float:
+        """Publish at the asked rate from a thread; show figures meanwhile. The records/s that were really sent."""
+        request, stop = self._request, threading.Event()
+        options = Options(
+            state=self._stack.state.path,
+            selection=Selection(request.until_ms, None, request.records, lead_ms=86_400_000),
+            rate=request.rate,
+            seed=request.seed,
+        )
+        hooks = Hooks(on_sent=self._on_sent, extra=Mix(request.seed, MALFORMED_EVERY), on_progress=self._on_progress)
+        outcome: list[Any] = []
+
+        def work() -> None:
+            try:
+                sources = Files(files.records, files.features, files.labels)
+                kafka = self._settings.kafka
+                outcome.append(replay(self._pipeline.spec, sources, kafka, options, hooks=hooks, stop=stop))
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                outcome.append(error)
+
+        thread = threading.Thread(target=work, name="demo-replay", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(TICK)
+                self._look(watch)
+        finally:
+            stop.set()
+            thread.join(READY_S)
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        return float(outcome[0].records_per_s)
+
+    def _on_sent(self, messages: int) -> None:
+        self._sent = messages
+        if self._request.kill and not self._killed_at and messages >= KILL_AT * self._request.records:
+            pid = self._stack.supervisor.pid(self._victim)
+            if pid is not None:
+                self._killed_at = time.monotonic()
+                os.kill(pid, signal.SIGKILL)
+                self._screen.event(f"{self._victim} killed (SIGKILL)")
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._lag = max(progress.lag, 0)
+
+    def _look(self, watch: Watch) -> None:
+        if self._killed_at and self._recovery is None:
+            programs = {s.name: s for s in self._stack.supervisor.status()}
+            if programs[self._victim].restarts and _is_ready(programs[self._victim].address):
+                self._recovery = time.monotonic() - self._killed_at
+                self._screen.event(f"{self._victim} is back and owns partitions after {self._recovery:.1f} s")
+        view = watch.view()
+        if view.error:
+            raise UserError(view.error, remedy="look at the broker's log")
+        self._screen.figures(view, self._lag, self._sent)
+
+    def _drain(self, watch: Watch) -> None:
+        """Wait until every record that was sent has an outcome, and the killed worker is back."""
+        deadline = time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline:
+            view = watch.view()
+            self._lag = max(view.records - view.outcomes, 0)
+            back = not self._killed_at or self._recovery is not None
+            if back and view.records >= self._sent and view.outcomes >= view.records:
+                return
+            time.sleep(TICK / 2)
+            self._look(watch)
+
+    def _summary(self, account: Account, watch: Watch, report: TrainReport, pace: float, began: float) -> Summary:
+        late = np.array(watch.latencies or [float("nan")])
+        p50, p95, p99 = (round(float(v), 1) for v in np.percentile(late, [50, 95, 99]))
+        restarts = sum(s.restarts for s in self._stack.supervisor.status())
+        return Summary(
+            ok=account.ok and account.records == self._sent,
+            pipeline=self._pipeline.spec.name,
+            records=account.records,
+            predictions=account.predictions,
+            dead_letters=account.dead_letters,
+            lost=account.lost,
+            doubled=account.doubled,
+            stray=account.stray,
+            degraded=watch.view().degraded,
+            latency_ms={"p50": p50, "p95": p95, "p99": p99},
+            restarts=restarts,
+            recovery_s=None if self._recovery is None else round(self._recovery, 1),
+            records_per_s=pace,
+            versions=account.versions,
+            model=report.metrics,
+            wall_s=round(time.monotonic() - began, 1),
+            seed=self._request.seed,
+        )
+
+
+def play(
+    pipeline: Pipeline, request: Request, *, state: Path, external: Endpoints, screen: Screen, began: float
+) -> Summary:
+    """Start what is needed, play, and stop what was started.
+
+    Args:
+        pipeline: what is scored.
+        request: what to play.
+        state: folder of the stack; a running stack's own folder when attached.
+        external: servers that already run.
+        screen: shows it.
+        began: monotonic time at which the command started.
+
+    Raises:
+        UserError: something could not be started; nothing is left running.
+    """
+
+    def on_event(event: Event) -> None:
+        if event.kind == "started" and event.after_s:
+            screen.event(f"{event.name} started again after {event.after_s:.1f} s")
+
+    with Stack(state, external=external, say=screen.step, on_event=on_event) as stack:
+        settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
+        return Demo(pipeline, stack, settings, request, screen).run(began)
+
+
+def conclusion(summary: Summary, last: str = "") -> str:
+    """The summary, for a person."""
+    bad = sum(summary.dead_letters.values())
+    reasons = ", ".join(f"{reason} {n}" for reason, n in summary.dead_letters.items())
+    ms = summary.latency_ms
+    lines = [
+        f"done in {summary.wall_s:.0f} s: {summary.records:,} records = {summary.predictions:,} predictions"
+        f" + {bad} dead letters · {summary.lost} lost · {summary.doubled} doubled",
+        f"  read back by a second consumer under read_committed; sent at {summary.records_per_s:,.0f} records/s,"
+        f" latency p50 {ms['p50']:,.0f} · p95 {ms['p95']:,.0f} · p99 {ms['p99']:,.0f} ms, the killed worker included",
+        f"  dead letters: {reasons or 'none'}; degraded predictions: {summary.degraded:,}",
+    ]
+    if summary.recovery_s is not None:
+        lines.append(f"  one worker was killed; it owned partitions again after {summary.recovery_s:.1f} s")
+    if last:
+        lines.append(last)
+    return "\n".join(lines)
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urlopen(f"{address}/ready", timeout=1.0) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)  # noqa: PLR2004 - OK
+    except (URLError, OSError):
+        return False

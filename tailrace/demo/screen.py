@@ -1,0 +1,106 @@
+"""How the demo shows itself: one calm, live screen on a terminal, a plain line a second elsewhere."""
+
+import sys
+from collections import deque
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tailrace.demo.watch import View
+
+_EVENTS = 6
+
+
+class Screen:
+    """Shows steps, figures and events on standard error.
+
+    Args:
+        quiet: show nothing (tests).
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet)
+        self._tty = sys.stderr.isatty() and not quiet
+        self._live: Live | None = None
+        self._events: deque[str] = deque(maxlen=_EVENTS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def step(self, text: str) -> None:
+        """A step of the set-up."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def event(self, text: str) -> None:
+        """Something that happened on the way."""
+        line = f"  {datetime.now(UTC):%H:%M:%S}  {text}"
+        if self._live is None:
+            self._console.print(line, highlight=False, soft_wrap=True)
+        else:
+            self._events.append(line)
+
+    def figures(self, view: View, lag: int, sent: int) -> None:
+        """The figures of this moment."""
+        if self._tty:
+            if self._live is None:
+                self._live = Live(console=self._console, refresh_per_second=4, transient=False)
+                self._live.start()
+            self._live.update(self._group(view, lag))
+            return
+        bad = sum(view.dead_letters.values())
+        self._console.print(
+            f"  {view.rate:7,.0f} records/s  lag {lag:6,}  p50 {_ms(view.p50)}  p99 {_ms(view.p99)}  sent {sent:,}"
+            f"  scored {view.predictions:,}  dead letters {bad}  degraded {view.degraded}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def done(self) -> None:
+        """Leave the live table as it is and go on below it."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _group(self, view: View, lag: int) -> Group:
+        table = Table(box=None, pad_edge=True, header_style="bold")
+        for name in ("records/s", "lag", "p50", "p99", "scored", "dead letters", "degraded"):
+            table.add_column(name, justify="right")
+        reasons = ", ".join(f"{reason} {n}" for reason, n in view.dead_letters.most_common(3))
+        bad = f"{sum(view.dead_letters.values())}" + (f" ({reasons})" if reasons else "")
+        table.add_row(
+            f"{view.rate:,.0f}", f"{lag:,}", _ms(view.p50), _ms(view.p99), f"{view.predictions:,}", bad,
+            f"{view.degraded:,}",
+        )  # fmt: skip
+        lines = [Text(line) for line in self._events]
+        return Group(table, *lines, Text(last_line(view), style="dim"))
+
+
+def last_line(view: View) -> str:
+    """The newest prediction, in words."""
+    made = view.last
+    if not made:
+        return ""
+    ages = ", ".join(
+        f"{group} {'unknown' if age is None else f'{age / 60:.0f} min old'}"
+        for group, age in (made.get("ages") or {}).items()
+    )
+    flags = " ".join(made.get("flags") or ())
+    score = f"{made['score']:.2f}" if isinstance(made.get("score"), float) else "?"
+    return f"  last: {made['id']}  score {score} -> {made['label']}  version {made['version']}  {ages} {flags}".rstrip()
+
+
+def _ms(value: float) -> str:
+    if value != value:  # noqa: PLR0124 - NaN: nothing was measured yet, which is not 0
+        return "     ?"
+    return f"{value:,.0f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"  # noqa: PLR2004 - 10 s
