@@ -10,8 +10,8 @@ The numbers in the code are those of docs/delivery.md:
 6. on an error do what the client's own flags say: abort and rewind, or renew the producer and rewind.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from shared.core.errors import Abortable, LogError, Unavailable
 from shared.core.limits import DeadLetterGuard
@@ -19,12 +19,12 @@ from shared.core.pacing import Pacer
 from shared.core.pipeline import DeadLetterLimit
 from shared.core.ports import Batch, Block, Clock, Message, Reject, Result, Source, Step
 from shared.core.records import Committed, Note
+from shared.runtime.aborts import MAX_ABORTS, Aborts
 from shared.runtime.controls import Controls
 from shared.runtime.delivery import Delivery
 from shared.runtime.isolate import isolate
 from shared.runtime.probe import Probe
 
-MAX_ABORTS = 3  # one after another at the same offsets: an endless retry is not a strategy
 PAUSE = 0.5  # s before the next try when something outside is unavailable
 
 Letters = Callable[[Sequence[Reject]], Block]
@@ -42,7 +42,8 @@ class Loop:
         pacer: steers the batch size.
         limit: when dead letters stop a partition.
         probe: what the world may see.
-        clock: for pauses and durations.
+        clock: for durations.
+        pause: waits so many seconds before the next try.
     """
 
     def __init__(
@@ -56,28 +57,31 @@ class Loop:
         limit: DeadLetterLimit,
         probe: Probe,
         clock: Clock,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._step, self._controls, self._letters = step, controls, letters
         self._pacer, self._limit, self._probe, self._clock = pacer, limit, probe, clock
-        self._stopping = threading.Event()
+        self._pause = pause
+        self._stopping = False  # a plain flag: a signal handler that takes a lock may wait for the code it interrupted
         self._notes: dict[int, Note] = {}
         self._guards: dict[int, DeadLetterGuard] = {}
-        self._failed_at: dict[int, int] = {}
-        self._failures = 0
+        self._aborts = Aborts()
         self._source, self._delivery = connect(self)
 
     def run(self) -> None:
         """Turn until stopped; then leave the group and let the producer go, whatever happened."""
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self.turn()
         finally:
-            self._source.close()
-            self._delivery.close()
+            try:
+                self._source.close()
+            finally:
+                self._delivery.close()
 
     def stop(self) -> None:
         """Finish the batch in hand, then end. May be called from a signal handler."""
-        self._stopping.set()
+        self._stopping = True
 
     def turn(self) -> None:
         """One batch, or one idle wait."""
@@ -85,25 +89,23 @@ class Loop:
         bounds = self._pacer.bounds(lag)
         batch = self._source.poll(bounds.limit, bounds.gather, bounds.idle)  # 1
         self._probe.turned(lag, bounds, len(batch.messages))
+        for messages in self._aborts.portions(batch.messages):
+            if not self._attempt(messages, batch):
+                return
+
+    def _attempt(self, messages: Sequence[Message], batch: Batch) -> bool:
+        """Process these; where that fails, put everything back to the committed offsets and say no."""
         try:
-            for messages in self._portions(batch):
-                self._process(messages, batch)
+            self._process(messages, batch)
         except Unavailable as error:
             self._probe.unavailable(error)
-            self._stopping.wait(PAUSE)
+            self._pause(PAUSE)
             self._rewind()
         except LogError as error:
-            self._recover(error, batch)
-
-    def _portions(self, batch: Batch) -> Iterator[Sequence[Message]]:
-        """The batch whole; after two aborts in a row, a partition at a time, so that the guilty one stands alone."""
-        if not batch.messages:
-            return
-        if self._failures < MAX_ABORTS - 1:
-            yield batch.messages
-            return
-        for partition in sorted({m.partition() for m in batch.messages}):
-            yield [m for m in batch.messages if m.partition() == partition]
+            self._recover(error, messages)
+        else:
+            return True
+        return False
 
     def _process(self, messages: Sequence[Message], batch: Batch) -> None:
         started = self._clock.monotonic()
@@ -122,11 +124,18 @@ class Loop:
             blocks += self._controls.blocks(cut.applications)
             scored = self._clock.monotonic()
             self._deliver(blocks, messages, cut.notes, batch)  # 5
-        self._notes.update((p, n) for p, n in cut.notes.items() if p in self._notes)
-        self._failures = 0
+        self._settle(cut.notes)
         done = self._clock.monotonic()
         self._pacer.learn(len(messages), done - started)
         self._probe.committed(messages, cut, rejects, scored - started, done - scored)
+
+    def _settle(self, notes: Mapping[int, Note]) -> None:
+        """Take in what holds now that a batch is committed."""
+        for partition, note in notes.items():
+            if partition in self._notes:
+                self._notes[partition] = note
+                self._guards[partition].settle()
+        self._aborts.clear(list(notes))
 
     def _collect(self, results: Sequence[Result], rejects: Sequence[Reject]) -> list[Block]:
         blocks = [block for result in results for block in result.blocks]
@@ -136,7 +145,7 @@ class Loop:
         self, blocks: Sequence[Block], messages: Sequence[Message], notes: Mapping[int, Note], batch: Batch
     ) -> None:
         if self._source.generation != batch.generation:
-            raise Abortable("a partition was taken away while its batch was in hand")
+            raise Abortable("a partition was taken away while its batch was in hand", transient=True)
         last = {m.partition(): m.offset() for m in messages}
         offsets = {p: Committed(offset + 1, notes[p]) for p, offset in last.items()}
         self._delivery.deliver(blocks, offsets, batch.token)
@@ -160,29 +169,35 @@ class Loop:
         self._source.stop(partition)
         self._probe.stopped(partition, why)
 
-    def _recover(self, error: LogError, batch: Batch) -> None:
+    def _recover(self, error: LogError, messages: Sequence[Message]) -> None:
         self._probe.failed(error)
-        first: dict[int, int] = {}
-        for m in batch.messages:
-            first.setdefault(m.partition(), m.offset())
-        if not error.transient:
-            again = any(self._failed_at.get(p) == offset for p, offset in first.items())
-            self._failures = self._failures + 1 if again else 1
-            self._failed_at = first
-        self._delivery.recover(error)  # 6
+        guilty = {} if error.transient else self._aborts.failed(messages)
+        self._heal(error)  # 6
         self._rewind()
-        if self._failures >= MAX_ABORTS:
-            self._failures = 0
-            for partition, offset in first.items():
-                self._stop_partition(partition, f"{MAX_ABORTS} aborts in a row at offset {offset}: {error}")
+        for partition, offset in guilty.items():
+            self._stop_partition(partition, f"{MAX_ABORTS} aborts in a row at offset {offset}: {error}")
+
+    def _heal(self, error: LogError) -> None:
+        """Make the delivery fit for the next batch. A log that is out of reach is waited for, not died of."""
+        while not self._stopping:
+            try:
+                self._delivery.recover(error)
+            except LogError as another:
+                if another is error or not another.transient:
+                    raise
+                self._probe.unavailable(Unavailable(str(another)))
+                self._pause(PAUSE)
+                error = another
+            else:
+                return
 
     def _rewind(self) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 self._source.rewind()
             except Unavailable as error:
                 self._probe.unavailable(error)
-                self._stopping.wait(PAUSE)
+                self._pause(PAUSE)
             else:
                 return
 
@@ -207,3 +222,4 @@ class Loop:
         for partition in partitions:
             self._notes.pop(partition, None)
             self._guards.pop(partition, None)
+        self._aborts.clear(partitions)
