@@ -51,7 +51,7 @@ class RolloutTable:
         return max((r for r in self if r.state == "active"), key=lambda r: r.epoch, default=None)
 
     def __iter__(self) -> Iterator[Rollout]:
-        return iter(sorted(list(self._by_epoch.values()), key=lambda r: r.epoch))
+        return iter(sorted(self._by_epoch.values(), key=lambda r: r.epoch))
 
     def __len__(self) -> int:
         return len(self._by_epoch)
@@ -128,7 +128,7 @@ def _control(result: Split, message: Message, table: RolloutTable, *, local: boo
     note = result.notes[message.partition()]
     try:
         epoch = _decode_barrier(message.value() or b"").epoch
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # anybody may have sent it
         epoch = -1
     if not table.may_stand_in_log(epoch):
         result.count("forged")
