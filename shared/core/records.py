@@ -145,7 +145,7 @@ class Barrier(msgspec.Struct, frozen=True):
 
 
 class Application(msgspec.Struct, frozen=True):
-    """Where an epoch began to act in one partition, on `<pipeline>.rollouts`, keyed `<partition>/<epoch>`.
+    """Where an epoch began to act in one partition, on `<pipeline>.rollouts`, keyed `<partition>/<offset>`.
 
     `offset` is the first input offset that `epoch` scores; `barrier` the newest barrier's epoch at that point.
     """

@@ -43,7 +43,7 @@ class RolloutFollower:
         for value in self._reader.to_end() if to_end else self._reader.fresh():
             try:
                 rollout = self._decode(value)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 self._log.warning("models value ignored", error=str(error))
                 continue
             if rollout.pipeline == self._pipeline:
@@ -69,7 +69,9 @@ def application_block(topic: str) -> Callable[[Sequence[Application]], Block]:
     """A function that makes the `rollouts` messages of applications."""
 
     def encode(applications: Sequence[Application]) -> Block:
-        keys = [f"{a.partition}/{a.epoch}".encode() for a in applications]
+        # An epoch may begin to act twice in a partition (again after a revocation): keyed by epoch, compaction would
+        # take its first beginning away, and a replay of the records between would be scored by another version.
+        keys = [f"{a.partition}/{a.offset}".encode() for a in applications]
         return Block(topic, keys, list(map(_encode, applications)))
 
     return encode
