@@ -11,11 +11,19 @@ SOURCE = "tailrace-source"
 BODY = "tailrace-body"
 MAX_BODY = 900_000  # a larger body would not fit the topic: the letter refers to the record's position instead
 MAX_DETAIL = 300
+CARRIED = (TRACEPARENT, TRACESTATE)
+MAX_CARRIED = 512
 
 Withhold = Callable[[bytes], bytes | None]
 
 
-def dead_letters(topic: str, source: str, rejects: Sequence[Reject], withhold: Withhold | None = None) -> Block:
+def dead_letters(
+    topic: str,
+    source: str,
+    rejects: Sequence[Reject],
+    withhold: Withhold | None = None,
+    withhold_key: Withhold | None = None,
+) -> Block:
     """The block of dead letters for these rejects.
 
     Args:
@@ -23,6 +31,8 @@ def dead_letters(topic: str, source: str, rejects: Sequence[Reject], withhold: W
         source: the topic that the records came from.
         rejects: what was refused, and why.
         withhold: makes the body fit to leave the service (personal fields), or None where it must not leave at all.
+        withhold_key: the same for the Kafka key. Without it a letter whose body is withheld has no key, since the key
+            repeats a field of the body.
     """
     values: list[bytes | None] = []
     headers: list[Headers | None] = []
@@ -30,7 +40,14 @@ def dead_letters(topic: str, source: str, rejects: Sequence[Reject], withhold: W
         body, said = _body(reject, withhold)
         values.append(body)
         headers.append(_headers(source, reject, said))
-    return Block(topic, [r.message.key() for r in rejects], values, headers)
+    return Block(topic, [_key(r, withhold, withhold_key) for r in rejects], values, headers)
+
+
+def _key(reject: Reject, withhold: Withhold | None, withhold_key: Withhold | None) -> bytes | None:
+    key = reject.message.key()
+    if key is None or withhold is None:
+        return key
+    return withhold_key(key) if withhold_key else None
 
 
 def _body(reject: Reject, withhold: Withhold | None) -> tuple[bytes | None, str]:
@@ -48,7 +65,9 @@ def _body(reject: Reject, withhold: Withhold | None) -> tuple[bytes | None, str]
 def _headers(source: str, reject: Reject, body: str) -> Headers:
     message = reject.message
     said = "".join(c if c.isprintable() else "?" for c in reject.detail)[:MAX_DETAIL]
-    carried = [h for h in message.headers() or () if h[0] in {TRACEPARENT, TRACESTATE}]
+    # The first of repeated ones counts; whatever is longer than W3C allows is no trace context.
+    found = {n: v for n, v in reversed(message.headers() or ()) if n in CARRIED and v and len(v) <= MAX_CARRIED}
+    carried: Headers = [(name, found[name]) for name in CARRIED if name in found]
     position = f"{source}[{message.partition()}]@{message.offset()}"
     return [
         (REASON, reject.reason.encode()),
