@@ -1,8 +1,8 @@
 """How much to take at once: small and fast while the lag is small, large and cheap while it is not.
 
 A transaction costs a few milliseconds whatever it holds, so records a second grow with the batch; a record waits for
-its whole batch, so latency does too. While the backlog can be worked off within the latency target, a batch takes at most
-half the target to process; beyond that latency is lost already, and throughput decides.
+its whole batch, so latency does too. While the backlog can be worked off within the latency target, a batch takes at
+most half the target to process; beyond that latency is lost already, and throughput decides.
 """
 
 from dataclasses import dataclass

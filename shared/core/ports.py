@@ -38,7 +38,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The records of a batch that one epoch scores, in input order a partition; `headers[i]` belongs to `messages[i]`."""
+    """Records of a batch that one epoch scores, in input order a partition; `headers[i]` belongs to `messages[i]`."""
 
     messages: Sequence[Message]
     headers: Sequence[Headers | None]
