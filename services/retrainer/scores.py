@@ -46,10 +46,11 @@ def _binary(spec: PipelineSpec, y: NDArray[np.bool_], p: Values) -> dict[str, fl
 
 def _multiclass(y: Values, p: Values) -> dict[str, float]:
     codes, chosen = y.astype(np.int64), p.argmax(axis=1)
+    shares = p / p.sum(axis=1, keepdims=True)  # some estimators round to 32 bits, and log_loss wants sums of 1
     return {
         "accuracy": float(accuracy_score(codes, chosen)),
         "macro_f1": float(f1_score(codes, chosen, average="macro", labels=range(p.shape[1]), zero_division=0)),
-        "log_loss": float(log_loss(codes, p, labels=range(p.shape[1]))),
+        "log_loss": float(log_loss(codes, shares, labels=range(p.shape[1]))),
     }
 
 

@@ -24,9 +24,14 @@ FEATURES = [
 
 def make_spec(task: str = "binary", **changes: Any) -> PipelineSpec:
     """The pipeline; `changes` replace whole sections."""
+    return decode(make_tree(task) | changes, "parcels")
+
+
+def make_tree(task: str = "binary") -> dict[str, Any]:
+    """What stands in the pipeline's file."""
     classes = {"binary": ["on_time", "late"], "multiclass": ["early", "on_time", "late"], "regression": []}[task]
     forest = "sklearn.ensemble.HistGradientBoosting" + ("Regressor" if task == "regression" else "Classifier")
-    tree: dict[str, Any] = {
+    return {
         "schema": 1,
         "name": "parcels",
         "task": task,
@@ -37,4 +42,3 @@ def make_spec(task: str = "binary", **changes: Any) -> PipelineSpec:
         "model": {"estimator": forest, "parameters": {"max_iter": 10, "early_stopping": False}},
         "privacy": {"drop": ["phone"]},
     }
-    return decode(tree | changes, "parcels")
