@@ -14,7 +14,7 @@ import numpy as np
 import skops.io
 
 from shared.core.errors import ModelRefused
-from shared.core.model_types import LOADERS, TRUSTED, TYPES
+from shared.core.model_types import LOADERS, PROTOCOL, TRUSTED, TYPES
 
 MAX_UNPACKED = 2_000_000_000
 MAX_MEMBERS = 100_000
@@ -60,6 +60,8 @@ def check_archive(path: Path) -> None:
             schema = json.loads(archive.read("schema.json"))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError) as error:
         raise ModelRefused(f"model: not a skops archive ({type(error).__name__})") from None
+    if not isinstance(schema, dict) or schema.get("protocol") != PROTOCOL:
+        raise ModelRefused(f"model: not of skops' protocol {PROTOCOL}")
     for loader, name in _nodes(schema):
         if loader not in LOADERS:
             raise ModelRefused(f"types: the model holds a node of kind {loader[:60]!a}, which is not on our list")

@@ -116,6 +116,9 @@ TYPES: dict[str, frozenset[str]] = {
     "FunctionNode": _FUNCTIONS,
 }
 """Full names of types by the kind of skops node that may hold them."""
+PROTOCOL = 2
+"""Of skops' format. Older ones are refused: a file chooses by it which node classes read it, and old ones read a
+function's name from elsewhere than where we look."""
 LOADERS = frozenset(TYPES) - {""}
 TRUSTED = frozenset().union(*TYPES.values())
 """What is passed to skops as trusted: all of the above, and nothing from the artifact."""

@@ -71,6 +71,12 @@ def reduced(canary: Path) -> dict[str, Any]:
     return node("ConstructorFromReduceNode", "posix", "system", content=shell(canary), constructor=shell(canary))
 
 
+def old_function() -> dict[str, Any]:
+    """A function node that says one name where we look, and another where skops' first protocol looks."""
+    other = {"module_path": "posix", "function": "system"}
+    return node("FunctionNode", "sklearn.utils.validation", "check_array", content=other)
+
+
 def _zipped(schema: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
@@ -98,6 +104,7 @@ PAYLOADS: dict[str, Callable[[Path], bytes]] = {
         node("NdArrayNode", "numpy", "ndarray", type="numpy", file="1.npy"), {"1.npy": _object_array(canary)}
     ),
     "own trust list": lambda canary: archive(shell(canary)),
+    "old protocol": lambda _: archive(old_function() | {"protocol": 0}),
     "reduce": lambda canary: archive(reduced(canary)),
     "operator": lambda _: archive(node("OperatorFuncNode", "operator", "attrgetter", content={})),
     "method": lambda _: archive(node("MethodNode", "builtins", "method", content={"func": "system", "obj": {}})),
