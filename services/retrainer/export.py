@@ -2,7 +2,7 @@
 
 The choice: among the faithful ones, the smallest geometric mean of the time a record at batches of 1, 100 and 1,000,
 since a scorer meets all three (calm, busy, catching up). scikit-learn counts as 1.3 times slower than it is:
-importing it costs a worker about 100 MB.
+importing it costs a worker about 150 MB.
 """
 
 import tempfile

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.scorer.child import try_in_child
 from services.scorer.fetch import Fetcher
-from shared.adapters.signing import Verifier
+from shared.adapters.signing import Verifier, make_keys
 from shared.core.bundle import GOLDEN, Column, Golden, Manifest
 from shared.core.bundle_checks import check_golden, check_manifest, check_ref, code_of, parse_golden, parse_manifest
 from shared.core.errors import ModelRefused, Unavailable
@@ -20,7 +20,7 @@ from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock, Runtime
 from shared.core.records import BundleRef
-from shared.runtime.model_files import model_cache, public_key, state_folder
+from shared.runtime.model_files import model_cache, public_key, signing_key, state_folder
 from shared.runtime.runtimes import load_runtime
 from shared.runtime.settings import Settings
 
@@ -57,6 +57,9 @@ class ModelStore:
         where = state_folder() if state is None else state
         self._spec, self._metrics, self._clock = spec, metrics, clock
         self._timeout = settings.models.timeout
+        if not settings.models.public_key_file and not settings.models.signing_key_file:
+            # The embedded stack: a scorer may well start before the first training makes the pair.
+            make_keys(signing_key(settings.models, where), public_key(settings.models, where))
         self._verifier = Verifier(public_key(settings.models, where))
         self._fetcher = Fetcher(model_cache(settings.models, where), settings.mlflow, clock, time.sleep)
         self._changed = threading.Condition()

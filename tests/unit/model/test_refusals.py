@@ -7,10 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from services.scorer.models import ModelStore
 from shared.core.bundle import GOLDEN, MANIFEST, SIGNATURE, Golden, Manifest
-from shared.core.errors import ModelRefused
+from shared.core.errors import ModelRefused, UserError
 from shared.core.records import BundleRef
+from shared.runtime.clock import SystemClock
+from shared.runtime.settings import ModelSettings, Settings
+from shared.testing.metrics import RecordingMetrics
 from tests.support.bundles import Kit
+from tests.support.spec import make_spec
 
 MODEL = "model.treelite"
 
@@ -214,6 +219,31 @@ def test_f38_slower(kit: Kit) -> None:
         assert refusal_of(kit, ref).startswith("speed: ")
     finally:
         child._FLOOR = before
+
+
+def test_a_scorer_may_start_before_the_first_training(tmp_path: Path) -> None:
+    """Where no key is named, whoever comes first makes the pair; a named key that is missing is an error."""
+    spec, state = make_spec(), tmp_path / "state"
+    store = ModelStore(spec, Settings(), RecordingMetrics(), SystemClock(), state=state)
+    assert (store.ready(), store.refused()) == (set(), {})
+    assert sorted(path.name for path in (state / "keys").iterdir()) == ["public.pem", "signing.pem"]
+    named = Settings(models=ModelSettings(public_key_file=str(tmp_path / "none.pem")))
+    with pytest.raises(UserError, match=r"none.pem: cannot read the public key .*TAILRACE_MODELS__PUBLIC_KEY_FILE"):
+        ModelStore(spec, named, RecordingMetrics(), SystemClock(), state=state)
+
+
+def test_loads_and_refusals_are_counted(kit: Kit) -> None:
+    """Metrics name each attempt's end, and the check that refused."""
+    metrics = RecordingMetrics()
+    store = ModelStore(kit.spec, Settings(), metrics, SystemClock(), state=kit.state)
+    store.get(kit.ref)
+    with pytest.raises(ModelRefused):
+        store.get(BundleRef("2", kit.ref.uri, "0" * 64))
+    assert metrics.counted("tailrace_model_loads_total", "loaded") == 1
+    assert metrics.counted("tailrace_model_refusals_total", "digest") == 1
+    assert list(metrics.gauges) == [("tailrace_model_info", ("local", kit.ref.digest, "treelite"))]
+    store.forget(set())
+    assert (store.ready(), metrics.gauges) == (set(), {})
 
 
 def test_a_refused_version_leaves_the_loaded_one(kit: Kit) -> None:
