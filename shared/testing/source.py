@@ -1,0 +1,134 @@
+"""The input side of the log in memory."""
+
+from collections.abc import Callable, Mapping
+
+from shared.core.errors import Unavailable
+from shared.core.ports import Batch, Listener
+from shared.core.records import Committed
+from shared.testing.faults import Faults
+from shared.testing.group import check_notes
+from shared.testing.log import Log, MemoryMessage
+
+
+class MemorySource:
+    """Implements `Source`: one member of a group.
+
+    Args:
+        log: the broker.
+        group: the group's name.
+        topic: the input topic.
+        listener: told of the assignment.
+        name: of this client; a new membership gets a number on top.
+    """
+
+    def __init__(self, log: Log, *, group: str, topic: str, listener: Listener, name: str = "worker") -> None:
+        self._log, self._topic, self._listener, self._name = log, topic, listener, name
+        self._group_name, self._group = group, log.group(group, topic)
+        self._next: dict[int, int] = {}
+        self._stopped: set[int] = set()
+        self._joined = self._turn = 0
+        self.member = ""
+        self._known = -1  # the group's generation as far as this member knows
+        self._lost = False
+        self.generation = 0
+        self.faults = Faults()
+
+    @property
+    def owned(self) -> set[int]:
+        """The partitions that this client believes to own."""
+        return set(self._next)
+
+    def token(self) -> object:
+        """The group's metadata as of now. `poll` puts it into the batch; taking it later is the mistake."""
+        return self._group_name, self.member, self._known
+
+    def poll(self, limit: int, gather: float, idle: float) -> Batch:
+        """See `Source.poll`; nothing is waited for."""
+        del gather, idle
+        self.faults.around("poll", self._sync)
+        messages = self._take(limit)
+        return Batch(messages, self.token(), self.generation)
+
+    def rejoin(self) -> None:
+        """Join again in the background, as clients do once they learn that they were thrown out."""
+        if self.member not in self._group.members:
+            self._lost = self._lost or bool(self._next)
+            self._joined += 1
+            self.member = f"{self._name}#{self._joined}"
+            self._group.join(self.member)
+            self._known = self._group.generation
+
+    def rewind(self) -> None:
+        """See `Source.rewind`."""
+        self.faults.around("rewind", lambda: None)
+        if self._log.pending(self._group_name) & self.owned:
+            raise Unavailable("committed offsets: a transaction is still open")
+        if self._next:
+            self._place(self._group.committed(sorted(self._next)))
+
+    def commit(self, offsets: Mapping[int, Committed]) -> None:
+        """See `Source.commit`."""
+
+        def action() -> None:
+            self._group.check(self.member, self._known)
+            check_notes(offsets)
+            self._group.offsets.update(offsets)
+
+        self.faults.around("commit", action)
+
+    def lag(self) -> int:
+        """See `Source.lag`."""
+        going = [(p, offset) for p, offset in self._next.items() if p not in self._stopped]
+        return sum(max(self._log.stable(self._topic, p) - offset, 0) for p, offset in going)
+
+    def stop(self, partition: int) -> None:
+        """See `Source.stop`."""
+        self._stopped.add(partition)
+
+    def close(self) -> None:
+        """Leave the group in good order."""
+        if self.member in self._group.members:
+            self._give_up(self.owned, self._listener.revoked)
+            self._group.remove(self.member)
+
+    def _sync(self) -> None:
+        self.rejoin()
+        self._known = self._group.generation
+        if self._lost:
+            self._lost = False
+            self._give_up(self.owned, self._listener.lost, release=False)
+        wanted = self._group.wanted(self.member)
+        self._give_up(self.owned - wanted, self._listener.revoked)
+        free = {p for p in wanted - self.owned if p not in self._group.holders}
+        fresh = sorted(free - self._log.pending(self._group_name)) if free else []
+        if fresh:
+            self._group.holders.update(dict.fromkeys(fresh, self.member))
+            self._place(self._group.committed(fresh))
+
+    def _give_up(self, partitions: set[int], tell: Callable[[list[int]], None], *, release: bool = True) -> None:
+        if not partitions:
+            return
+        self.generation += 1
+        for partition in partitions:
+            del self._next[partition]
+            self._stopped.discard(partition)
+        if release:
+            self._group.release(partitions)
+        tell(sorted(partitions))
+
+    def _place(self, positions: Mapping[int, Committed]) -> None:
+        self._next.update({p: max(c.offset, 0) for p, c in positions.items()})
+        self._listener.assigned(positions)
+
+    def _take(self, limit: int) -> list[MemoryMessage]:
+        """Runs of each partition's records; another partition comes first each time."""
+        going = sorted(set(self._next) - self._stopped)
+        self._turn += 1
+        messages: list[MemoryMessage] = []
+        for i in range(len(going)):
+            partition = going[(i + self._turn) % len(going)]
+            run = self._log.fetch(self._topic, partition, self._next[partition], limit - len(messages))
+            if run:
+                self._next[partition] = run[-1].offset() + 1
+                messages += run
+        return messages
