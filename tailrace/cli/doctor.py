@@ -28,6 +28,6 @@ def doctor(
     from tailrace.doctor.report import Report, text  # noqa: PLC0415 - the same
 
     spec = load_pipeline(pipeline).spec if pipeline else None
-    report = Report.of(examine(gather(spec)), pipeline)
+    report = Report.of(examine(gather(spec, pipeline)), pipeline)
     emit(report, as_json, lambda: text(report))
     raise typer.Exit(0 if report.ok else 1)
