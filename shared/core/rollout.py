@@ -162,9 +162,12 @@ def replace_note(note: Note, *, epoch: int | None = None, acting: int | None = N
 
 
 def last_application(applications: Iterable[Application], partition: int, offset: int) -> Note:
-    """The note of a partition whose metadata is gone: from its last application at or before `offset`."""
+    """The note of a partition whose metadata is gone: from its last application at or before `offset`.
+
+    Of two at one offset (a barrier, and a revocation before any record came) the one that was written later counts.
+    """
     before = [a for a in applications if a.partition == partition and a.offset <= offset]
     if not before:
         return Note()
-    last = max(before, key=lambda a: (a.offset, a.barrier))
+    last = max(reversed(before), key=lambda a: (a.offset, a.barrier))
     return Note(epoch=last.barrier, acting=last.epoch)
