@@ -13,7 +13,7 @@ The numbers in the code are those of docs/delivery.md:
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from shared.core.errors import Abortable, LogError, Unavailable
+from shared.core.errors import Abortable, Fenced, LogError, Unavailable
 from shared.core.limits import DeadLetterGuard
 from shared.core.pacing import Pacer
 from shared.core.pipeline import DeadLetterLimit
@@ -183,7 +183,8 @@ class Loop:
             try:
                 self._delivery.recover(error)
             except LogError as another:
-                if another is error or not another.transient:
+                twin = isinstance(error, Fenced) and another is error  # the delivery's own verdict on a second fencing
+                if twin or not another.transient:
                     raise
                 self._probe.unavailable(Unavailable(str(another)))
                 self._pause(PAUSE)
