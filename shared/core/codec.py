@@ -171,8 +171,8 @@ class RecordCodec:
         expected = self._quotes(rows)
         for j, row in enumerate(rows):
             value = values[index[j]] or b""
-            if value.count(b'"') != expected[j] and has_duplicate_keys(value):
-                bad[j] = (reasons.DUPLICATE_KEY, "a key stands twice in one object")
+            if value.count(b'"') != expected[j] and (problem := _exact_look(value)):
+                bad[j] = problem
             elif len(value) > self._max_bytes:
                 bad[j] = (reasons.TOO_LARGE, f"{len(value):,} bytes, at most {self._max_bytes:,} are allowed")
             elif (problem := self._identity(row, None if keys is None else keys[index[j]])) or (
@@ -218,6 +218,15 @@ def to_ms(moment: int | datetime) -> int:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _exact_look(value: bytes) -> tuple[str, str] | None:
+    """What the quotes may hide: an undeclared field that no reader could take apart, or a key that stands twice."""
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return reasons.NOT_JSON, f"an undeclared field: {error}"[:200]
+    return (reasons.DUPLICATE_KEY, "a key stands twice in one object") if has_duplicate_keys(value) else None
 
 
 def has_duplicate_keys(value: bytes) -> bool:
