@@ -7,6 +7,7 @@ from tailrace.stack.status import PartStatus
 UP = "tailrace up --detach"
 _CAUSES = {
     "stack": "it belongs to the embedded stack, which runs without it",
+    "absent": "the embedded stack was started without it, and no other address is set",
     "killed": "the embedded stack was killed and is not running any more",
     "default": "no address is set, no embedded stack runs here, and the default address has no server",
     "set": "the address was set, and nothing answers there",
@@ -65,7 +66,9 @@ def _down(check: str, name: str, server: Server, facts: Facts, setting: str) -> 
         command = f"tail -n 20 {part.log}" if part and part.log else f"tailrace down; {UP}"
         cause += f" ({part.state}{', ' + part.last_exit if part.last_exit else ''})" if part else ""
     else:
-        command = f"export {setting}  # or start that server" if server.origin == "set" else UP
+        command = {"set": f"export {setting}  # or start that server", "absent": f"tailrace down; {UP}"}.get(
+            server.origin, UP
+        )
     return Finding(check, False, f"{name} does not answer at {server.address}", f"{cause}: {server.error}", command)
 
 

@@ -13,7 +13,7 @@ from shared.core.records import Heartbeat, Note, Rollout
 from shared.core.topic_plan import ActualTopic
 from tailrace.stack.status import StackStatus
 
-Origin = Literal["stack", "killed", "set", "default"]
+Origin = Literal["stack", "absent", "killed", "set", "default"]
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -27,7 +27,10 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """One server. `origin`: of the running stack, of one that was killed, set by the user, or merely the default.
+    """One server. `origin` says whose address it is.
+
+    It is that of the running stack, or the default beside a stack that was started without this server, or beside one
+    that was killed, or where none runs; or the user set it.
 
     `error` is empty where it answers; `denied` says that it does but lets us not in.
     """

@@ -199,7 +199,9 @@ def _origin(part: str, env: Mapping[str, str], ours: Mapping[str, str], folder: 
         return "set"
     if SETTINGS[part] in ours:
         return "stack"
-    return "killed" if folder.read() is not None and not folder.held() else "default"
+    if folder.held():
+        return "absent"
+    return "killed" if folder.read() is not None else "default"
 
 
 def _disks(env: Mapping[str, str]) -> tuple[Disk, ...]:

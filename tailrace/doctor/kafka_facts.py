@@ -28,6 +28,12 @@ TAIL = 5_000  # heartbeats that are read at most
 MANY = 5_000  # dead letters that are read at most
 PINNABLE: tuple[TopicName, ...] = ("records", "predictions", "journal", "records.dlq")
 Place = tuple[str, int]
+# A young broker makes the topic of groups when it is first asked for one.
+_MOVING = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 class Lookout:
@@ -105,14 +111,18 @@ class Lookout:
     def members(self) -> dict[str, int]:
         """How many members of the scorers' group have each client id."""
         admin = AdminClient({"log_level": 2, **self._conf})
-        asked = admin.describe_consumer_groups([self._group], request_timeout=CALL_S)
-        try:
-            members = asked[self._group].result(CALL_S + 1).members
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise Unavailable(error.args[0].str()) from None
-        return dict(Counter(member.client_id for member in members))
+        deadline = time.monotonic() + CALL_S
+        while True:
+            asked = admin.describe_consumer_groups([self._group], request_timeout=CALL_S)
+            try:
+                return dict(Counter(member.client_id for member in asked[self._group].result(CALL_S + 1).members))
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code == KafkaError.GROUP_ID_NOT_FOUND:
+                    return {}
+                if code not in _MOVING or time.monotonic() > deadline:
+                    raise Unavailable(f"{error.args[0].name()}: the group has no coordinator") from None
+            time.sleep(0.2)
 
     def letters(self, now: int) -> Letters:
         """Records and dead letters of the last hour before `now` (ms)."""
