@@ -11,6 +11,9 @@ from shared.core.rollout import RolloutTable, Split, last_application, split
 class Controls(Protocol):
     """Cuts batches by epoch; one implementation for services that follow rollouts, one for those that do not."""
 
+    def refresh(self) -> None:
+        """Take in what is new in `models`; called each turn, so that idle workers load announced versions too."""
+
     def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
         """The note of each newly owned partition, found again where the offset's metadata is gone."""
 
@@ -23,6 +26,9 @@ class Controls(Protocol):
 
 class NoControls:
     """For services whose input carries no barriers: one part, no epoch."""
+
+    def refresh(self) -> None:
+        """Nothing to follow."""
 
     def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
         """The notes as committed."""
@@ -57,7 +63,11 @@ class Barriers:
         *,
         local: bool = False,
     ) -> None:
-        self._refresh, self._applications, self._encode, self._local = refresh, applications, encode, local
+        self._read, self._applications, self._encode, self._local = refresh, applications, encode, local
+
+    def refresh(self) -> None:
+        """Read what has arrived; a revocation acts from the next batch on."""
+        self._read(False)
 
     def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
         """As committed; without metadata, the last entry of `rollouts` at or before the offset; else none."""
@@ -70,9 +80,9 @@ class Barriers:
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
         """Cut at barriers. One that is not in the table may be newer than our copy: read on before judging it."""
-        result = split(messages, notes, self._refresh(False), local=self._local)
+        result = split(messages, notes, self._read(False), local=self._local)
         if result.forged or result.stranded:
-            result = split(messages, notes, self._refresh(True), local=self._local)
+            result = split(messages, notes, self._read(True), local=self._local)
         return result
 
     def blocks(self, applications: Sequence[Application]) -> list[Block]:

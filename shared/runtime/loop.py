@@ -89,6 +89,7 @@ class Loop:
         bounds = self._pacer.bounds(lag)
         batch = self._source.poll(bounds.limit, bounds.gather, bounds.idle)  # 1
         self._probe.turned(lag, bounds, len(batch.messages))
+        self._controls.refresh()
         for messages in self._aborts.portions(batch.messages):
             if not self._attempt(messages, batch):
                 return

@@ -1,0 +1,154 @@
+"""The main job on a real broker: every record has exactly one committed outcome, whatever dies on the way."""
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.core.codec import RecordCodec
+from shared.core.features import FeatureBuilder
+from shared.core.ports import Found
+from shared.runtime.runtimes import load_runtime
+from tests.support.wait import until
+from tests.support.world import World, record
+
+pytestmark = pytest.mark.system
+N = 4_000
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_killed_workers_lose_and_double_nothing(world: Callable[..., World], protocol: str) -> None:
+    """SIGKILL at random moments, both rebalance protocols: one outcome a record, in key order (I1, I2, I4)."""
+    seed = random.SystemRandom().randrange(10_000)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    w = world(env={"TAILRACE_KAFKA__GROUP_PROTOCOL": protocol})
+    w.start(2)
+    for burst in range(4):
+        w.send("records", [record(burst * N // 4 + i) for i in range(N // 4)])
+        until(lambda b=burst: w.account().predictions >= b * N // 4 + 1, "the first predictions of a burst", 60)  # type: ignore[misc]
+        os.kill(w.pid(dice.randrange(2)), signal.SIGKILL)
+        until(lambda: all(s.pid for s in w.supervisor.status()), "the worker to be started again")
+    until(w.all_scored(N), "every record to be scored", 90)
+    account = w.account()
+    assert (account.lost, account.doubled, account.stray) == (0, 0, 0), account
+    assert account.predictions == N
+    assert w.restarts() == 4
+    by_key: dict[str, list[int]] = {}
+    for made in w.values("predictions"):
+        by_key.setdefault(made["key"], []).append(made["at"][1])
+    assert all(offsets == sorted(offsets) for offsets in by_key.values())
+
+
+def test_each_prediction_explains_itself(world: Callable[..., World]) -> None:
+    """A prediction and its observation name version, digest and epoch, and scoring again gives the same (I8, I9)."""
+    w = world()
+    w.start(1)
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    w.send("records", [(*record(i, phone="+49 30 1234567")[:2], [("traceparent", trace.encode())]) for i in range(200)])
+    until(w.all_scored(200), "200 predictions", 60)
+    ref = w.versions["1"]
+    manifest = w.kit.manifest()
+    codec = RecordCodec(w.spec)
+    builder = FeatureBuilder(w.spec, codec, manifest.columns)
+    runtime = load_runtime(manifest.runtime, w.kit.folder)
+    observed = w.values("journal")
+    assert len(observed) == 200
+    for seen in observed:
+        made = seen["prediction"]
+        assert (made["version"], made["digest"], made["epoch"], made["v"]) == ("1", ref.digest[:16], 1, 1)
+        assert made["flags"] == ["degraded"]
+        assert made["ages"] == {"weather": None}
+        assert "phone" not in seen["record"]
+        rows = codec.decode([json.dumps(seen["record"]).encode()]).rows
+        again = runtime.predict(builder.matrix(rows, Found(values={"weather": [None]})).values)
+        assert np.isclose(again[0][list(manifest.classes).index("late")], made["score"], rtol=0, atol=1e-9)
+    assert {made["id"] for made in w.values("predictions")} == {f"r{i}" for i in range(200)}
+
+
+BAD: dict[str, bytes | None] = {
+    "B1 empty": b"",
+    "B1 null": None,
+    "B2 not json": b"{nope",
+    "B2 truncated": b'{"id": "x", "depot": "d"',
+    "B4 bom": b"\xef\xbb\xbf{}",
+    "B4 latin-1": b'{"id": "\xe9"}',
+    "B6 NaN": record(1, id="nan")[1].replace(b'"weight": 0.1', b'"weight": NaN'),
+    "B7 duplicate": record(1, id="dup")[1][:-1] + b', "id": "again"}',
+    "B8 nested": b"[" * 100_000,
+    "B9 digits": record(1)[1].replace(b'"weight": 0.1', b'"weight": ' + b"9" * 5_000),
+    "B10 1e400": record(1)[1].replace(b'"weight": 0.1', b'"weight": 1e400'),
+    "B10 float32": record(1)[1].replace(b'"weight": 0.1', b'"weight": 1e300'),
+    "B11 text": record(1, weight="1,5")[1],
+    "B11 boolean": record(1, weight=True)[1],
+    "B12 missing": b'{"id": "m", "depot": "depot-1", "at": 1700000000000}',
+    "B12 extra": record(1, surprise=1)[1],
+    "B28 newline": record(1, id="a\nb")[1],
+    "B28 long": record(1, id="x" * 5_000)[1],
+    "B32 zero": record(1, at=0)[1],
+    "B32 microseconds": record(1, at=1_700_000_000_000_000)[1],
+}
+
+
+def test_bad_input_becomes_dead_letters_with_reasons(world: Callable[..., World]) -> None:
+    """Each bad record is one dead letter, the records around it are scored, and no worker ends (B1-B32)."""
+    w = world()
+    w.start(1)
+    mixed: list[Any] = []
+    for i, value in enumerate(BAD.values()):
+        mixed += [record(1_000 + i, key=1), ("depot-1", value, None)]
+    w.send("records", mixed)
+    until(w.all_scored(2 * len(BAD)), "every record to have an outcome", 60)
+    account = w.account()
+    assert account.predictions == len(BAD)
+    assert sum(account.dead_letters.values()) == len(BAD), account
+    assert account.doubled == 0
+    assert w.restarts() == 0
+    letters = w.letters()
+    assert {letter["tailrace-reason"] for letter in letters} >= {
+        "empty", "not_json", "duplicate_key", "out_of_range", "wrong_type", "missing_field", "unknown_field",
+        "bad_id", "too_long", "bad_event_time",
+    }  # fmt: skip
+    assert all("\n" not in letter["tailrace-detail"] for letter in letters)
+
+
+def test_sigterm_ends_in_order(world: Callable[..., World]) -> None:
+    """SIGTERM under load: exit 0, no open transaction, another worker goes on at the right offset (I17)."""
+    w = world()
+    w.start(2)
+    w.send("records", [record(i) for i in range(N)])
+    until(lambda: w.account().predictions > 0, "the first predictions", 60)
+    w.supervisor.stop([f"scorer-{w.folder.name}-0"])
+    status = next(s for s in w.supervisor.status() if s.name.endswith("-0"))
+    assert status.last_code == 0, w.logs()
+    until(w.all_scored(N), "the other worker to finish", 60)
+    assert w.account().ok
+
+
+def test_too_many_dead_letters_stop_the_partition(world: Callable[..., World]) -> None:
+    """A producer gone wrong fills at most the limit: its partition stops and says so, the others go on (B42)."""
+    delivery = {"dead_letters": {"in_a_row": 50, "share": 0.5, "window": 200}}
+    w = world(delivery=delivery)
+    w.start(1)
+    w.send("records", [record(i, key=1) for i in range(100)])
+    until(w.all_scored(100), "the good records", 60)
+    w.send("records", [("depot-1", b"garbage", None) for _ in range(500)])
+    w.send("records", [record(i) for i in range(2_000, 2_200)])
+    beat: list[dict[str, Any]] = []
+
+    def stopped() -> bool:
+        beat[:] = [b for b in w.values("workers") if b.get("stopped")]
+        return bool(beat)
+
+    until(stopped, "a heartbeat that names the stopped partition", 60)
+    assert "dead letters" in next(iter(beat[-1]["stopped"].values()))
+    until(lambda: w.account().predictions > 200, "other partitions to go on", 30)
+    account = w.account()
+    assert sum(account.dead_letters.values()) <= 50
+    assert account.lost >= 450
+    assert account.doubled == 0
