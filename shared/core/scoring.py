@@ -54,8 +54,7 @@ def answers(spec: PipelineSpec, version: Version, raw: NDArray[np.float64]) -> A
         values: list[float] = raw.reshape(n).tolist()
         return Answers(values, values, [None] * n)
     if spec.task == "binary":
-        # Without declared classes they are false and true, and nothing is named positive.
-        positive = version.classes.index(spec.labels.positive) if spec.labels.positive in version.classes else 1
+        positive = version.classes.index(spec.labels.positive)
         yes, no = version.classes[positive], version.classes[1 - positive]
         scores: list[float] = raw[:, positive].tolist()
         return Answers(scores, [yes if s >= version.threshold else no for s in scores], [None] * n)
