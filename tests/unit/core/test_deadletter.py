@@ -1,0 +1,76 @@
+"""Dead letters carry the original bytes where they may, a reason and a position always, and never a forged header."""
+
+import pytest
+
+from shared.core.deadletter import MAX_BODY, MAX_CARRIED, MAX_DETAIL, dead_letters
+from shared.core.ports import Reject
+from shared.core.records import TRACEPARENT, TRACESTATE, Headers, Position
+from shared.testing.log import MemoryMessage
+
+
+def letter(
+    value: bytes | None = b"{}", detail: str = "", headers: Headers | None = None, key: bytes | None = b"k"
+) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
+    """Key, body and headers of one letter."""
+    message = MemoryMessage(Position("shop.records", 3, 42), key, value, headers)
+    block = dead_letters("shop.records.dlq", "shop.records", [Reject(message, "not_json", detail)])
+    assert block.headers is not None
+    return block.keys[0], block.values[0], list(block.headers[0] or ())
+
+
+def test_letter_is_the_original_with_reason_and_position() -> None:
+    """An operator finds the record by the letter alone."""
+    key, body, headers = letter(b"\xff\x00", "byte 0")
+    assert (key, body) == (b"k", b"\xff\x00")
+    assert headers == [
+        ("tailrace-reason", b"not_json"), ("tailrace-detail", b"byte 0"),
+        ("tailrace-source", b"shop.records[3]@42"), ("tailrace-body", b"original"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "body", "said"),
+    [
+        (None, None, b"null"),
+        (b"", b"", b"original"),
+        (b"x" * MAX_BODY, b"x" * MAX_BODY, b"original"),
+        (b"x" * (MAX_BODY + 1), None, b"reference"),
+    ],
+    ids=["null", "empty", "at the limit", "one above"],
+)
+def test_body_too_large_for_the_topic_becomes_a_reference(value: bytes | None, body: bytes | None, said: bytes) -> None:
+    """B17: one byte above the limit the letter refers to the record's position."""
+    _, got, headers = letter(value)
+    assert (got, dict(headers)["tailrace-body"]) == (body, said)
+
+
+def test_detail_cannot_break_lines_or_grow() -> None:
+    """B29: CR LF, ANSI, surrogates and separators are replaced; the length is bounded; other text stays."""
+    _, _, headers = letter(detail="a\r\nb\x1b[31m\ud800\u2028\u202eé😀" + "x" * 1_000)
+    said = (dict(headers)["tailrace-detail"] or b"").decode()
+    assert said.startswith("a??b?[31m???é😀xxx")
+    assert len(said) == MAX_DETAIL
+
+
+def test_trace_context_is_carried_once_and_within_bounds() -> None:
+    """B31: other headers stay behind; of repeated ones the first counts; what is oversized or null is none."""
+    first = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+    given: Headers = [
+        ("x", b"1"), (TRACEPARENT, first), (TRACEPARENT, b"second"), (TRACESTATE, b"s" * (MAX_CARRIED + 1)),
+        ("tailrace-reason", b"forged"),
+    ]  # fmt: skip
+    _, _, headers = letter(headers=given)
+    assert headers[4:] == [(TRACEPARENT, first)]
+    assert letter(headers=[(TRACEPARENT, None)])[2][4:] == []
+
+
+def test_withheld_body_takes_its_key_along() -> None:
+    """With personal fields the key is withheld as well, unless somebody makes it fit; both may say: not at all."""
+    message = MemoryMessage(Position("in", 0, 0), b"jane", b'{"name":"jane"}')
+    rejects = [Reject(message, "not_json")]
+    redacted = dead_letters("dlq", "in", rejects, lambda _: b"{}")
+    assert (redacted.keys, redacted.values) == ([None], [b"{}"])
+    withheld = dead_letters("dlq", "in", rejects, lambda _: None, lambda _: b"pseudonym")
+    assert (withheld.keys, withheld.values) == ([b"pseudonym"], [None])
+    assert withheld.headers is not None
+    assert dict(withheld.headers[0] or ())["tailrace-body"] == b"withheld"
