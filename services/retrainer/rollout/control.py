@@ -144,7 +144,7 @@ class RolloutControl:
             said = "; ".join(f"{worker}: {why}" for worker, why in sorted(now.refused.items()))
             raise RolloutRefused(f"version {version} was refused, the old one stays in force ({said})")
         if not now.complete(workers):
-            missing = sorted(set(now.live) - set(now.ready)) or [f"{workers} expected, {len(now.live)} live"]
+            missing = sorted(set(now.live) - set(now.ready)) or [f"{max(workers, 1)} expected, {len(now.live)} live"]
             raise RolloutRefused(f"not every worker has loaded version {version} in {timeout:g} s: {missing}")
         self._say(f"{len(now.ready)} workers are ready")
 

@@ -85,8 +85,8 @@ class Readiness:
     refused: Mapping[str, str]
 
     def complete(self, expected: int) -> bool:
-        """Whether enough workers live and all of them are ready."""
-        return len(self.live) >= expected and set(self.ready) >= set(self.live)
+        """Whether enough workers live, at least one, and all of them are ready."""
+        return len(self.live) >= max(expected, 1) and set(self.ready) >= set(self.live)
 
 
 def readiness(heartbeats: Iterable[Heartbeat], version: str, now_ms: int) -> Readiness:
