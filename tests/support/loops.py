@@ -16,7 +16,6 @@ from shared.core.records import (
     Application,
     Barrier,
     BundleRef,
-    Committed,
     Note,
     Position,
     Rollout,

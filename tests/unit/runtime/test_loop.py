@@ -186,6 +186,7 @@ def test_aborts_with_progress_between_them_stop_nothing() -> None:
     drain(node)
     assert halted(node) == set()
     assert world.outcomes() == dict.fromkeys(world.inputs(), 1)
+    assert node.loop._aborts._at == {}, "progress clears the suspicion"
 
 
 def test_transient_aborts_stop_nothing() -> None:
