@@ -7,7 +7,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint unit system verify bench lock clean
+.PHONY: help setup setup-dev demo test lint unit system bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,38 @@ setup: .venv/.ready  ## create .venv with everything for the demo and the tests
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock requirements-setup.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+setup-dev: setup  ## the system programs that only some checks need (promtool), by apt, after saying so
+	@command -v promtool >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "no apt-get here: install prometheus (for promtool) yourself" >&2; exit 2; }; \
+	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  echo "installing with apt-get: prometheus (for promtool)" >&2; \
+	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
+
+demo: setup  ## the main job on the embedded stack: real flights, a worker killed, the books closed
+	@$(BIN)/tailrace demo $(ARGS)
+
+test: lint unit system  ## everything: lint, types, import contracts, unit and system tests (real Kafka, real Redis)
+
+lint: setup  ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+unit: setup  ## tests without a broker
+	@$(BIN)/pytest -q tests/unit tests/contract $(ARGS)
+
+system: setup  ## tests on the embedded stack
+	@$(BIN)/pytest -q tests/system $(ARGS)
+
+bench: setup  ## records/s, CPU and memory of the scorer beside a bare loop
+	@$(BIN)/tailrace bench scorer $(ARGS)
+
+clean:  ## remove what was made here: .venv, caches, the local state folder
+	@if [ -x $(BIN)/tailrace ]; then $(BIN)/tailrace down >/dev/null 2>&1 || true; fi
+	rm -rf .venv .tailrace .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock:  ## resolve pyproject.toml again into requirements.lock (hashes, no addresses)
 	@test -x $(BIN)/uv || $(MAKE) --no-print-directory setup

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import msgspec
 
 from shared.adapters.kafka.announcer import Announcer
+from shared.adapters.kafka.config import client_config
 from shared.adapters.kafka.table import TableReader
-from shared.adapters.kafka_config import client_config
 from shared.core.announcing import next_rollout
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock

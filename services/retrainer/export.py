@@ -19,7 +19,7 @@ import treelite.sklearn
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.base import is_classifier
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # it ships no types
+from threadpoolctl import threadpool_limits
 
 from shared.core.bundle import MODEL_FILES, RuntimeName
 from shared.core.errors import ModelRefused, UserError

@@ -111,6 +111,8 @@ class ScorerStep:
             self._metrics.count("tailrace_flagged_total", int(marked.sum()), flag=name)
         partitions = [m.partition() for m in messages]
         positions = [(p, m.offset()) for p, m in zip(partitions, messages, strict=True)]
+        for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
+            self._metrics.gauge("tailrace_event_time_seconds", latest / 1000, partition=str(partition))
         version = scoring.version
         made = predictions(
             decoded, positions, version, answers(self._spec, version, raw), flags, ages_of(scored.found, n)

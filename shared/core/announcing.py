@@ -8,7 +8,7 @@ from shared.core.records import BundleRef, Rollout
 def next_rollout(pipeline: str, known: Iterable[Rollout], ref: BundleRef, now_ms: int) -> Rollout:
     """The rollout that announces a bundle.
 
-    The first one of a pipeline is active at once, since nothing else could score; a later one waits to be activated. A
+    Where nothing is in force it is active at once, since nothing else could score; else it waits to be activated. A
     bundle that was announced before keeps its epoch, so that a repeated announcement changes nothing.
 
     Args:
@@ -21,6 +21,7 @@ def next_rollout(pipeline: str, known: Iterable[Rollout], ref: BundleRef, now_ms
     for rollout in reversed(rollouts):
         if rollout.champion == ref:
             return rollout
-    if not rollouts:
-        return Rollout(pipeline, 1, ref, "active", "first training", now_ms)
-    return Rollout(pipeline, rollouts[-1].epoch + 1, ref, "announced", "trained", now_ms)
+    epoch = rollouts[-1].epoch + 1 if rollouts else 1
+    if any(r.state == "active" for r in rollouts):
+        return Rollout(pipeline, epoch, ref, "announced", "trained", now_ms)
+    return Rollout(pipeline, epoch, ref, "active", "nothing else was in force", now_ms)

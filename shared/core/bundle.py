@@ -64,8 +64,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Records with their looked-up values and the scores that scikit-learn gave them at training time.
 
-    `records[i]` is the record's JSON, `lookups[i]` its groups (null where missing), `scores[i]` the row that `Runtime.predict`
-    must give within the manifest's tolerance.
+    `records[i]` is the record's JSON, `lookups[i]` its groups (null where missing), `scores[i]` the row that
+    `Runtime.predict` must give within the manifest's tolerance.
     """
 
     records: tuple[msgspec.Raw, ...]

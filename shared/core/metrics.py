@@ -28,7 +28,6 @@ MetricName = Literal[
     "tailrace_high_watermark",
     "tailrace_last_stable_offset",
     "tailrace_committed_offset",
-    "tailrace_position",
     "tailrace_event_time_seconds",
     "tailrace_latency_seconds",
     "tailrace_loop_turn_age_seconds",
@@ -192,7 +191,6 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
             "partition",
         ),
         "tailrace_committed_offset": _gauge("Offset that this worker committed last.", "partition"),
-        "tailrace_position": _gauge("Offset that this worker reads next.", "partition"),
         "tailrace_event_time_seconds": _gauge(
             "Highest event time met in the partition, in seconds since 1970 UTC.", "partition"
         ),

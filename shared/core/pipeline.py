@@ -54,8 +54,9 @@ class RecordSpec(Spec, frozen=True, kw_only=True):
 class LookupSpec(Spec, frozen=True, kw_only=True):
     """A feature group cached in Redis, looked up by a field of the record, as of the record's event time.
 
-    A version older than `max_age` is `stale`: it is used and flagged, or treated as missing (`on_stale`). With `on_missing:
-    degrade` the features take their missing-value policy and the prediction is flagged; `reject` makes it a dead letter.
+    A version older than `max_age` is `stale`: it is used and flagged, or treated as missing (`on_stale`). With
+    `on_missing: degrade` the features take their missing-value policy and the prediction is flagged; `reject` makes
+    it a dead letter.
     `keep` is how far back (event time) the cache holds versions, so that a lagging scorer still finds its own.
     """
 
@@ -174,7 +175,7 @@ class RolloutSpec(Spec, frozen=True, kw_only=True):
 
 
 class PrivacySpec(Spec, frozen=True, kw_only=True):
-    """Personal fields: dropped, or replaced by a keyed hash, before anything leaves the first service that sees them."""
+    """Personal fields: dropped, or replaced by a keyed hash, before anything leaves the first service to see them."""
 
     drop: tuple[str, ...] = ()
     hash: tuple[str, ...] = ()

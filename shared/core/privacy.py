@@ -39,6 +39,10 @@ class Redactor:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES, key=self._secret).hexdigest()
 
+    def key(self, key: bytes) -> bytes:
+        """A Kafka key fit to leave: the pseudonym where the entity is personal."""
+        return self.pseudonym(key.decode("utf-8", "replace")).encode() if self.hides_key else key
+
     def body(self, value: bytes) -> bytes | None:
         """A record fit to leave: without its personal fields, or None where it cannot be taken apart."""
         try:

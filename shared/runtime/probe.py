@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from shared.core.errors import Fenced, Indefinite, LogError, Unavailable
-from shared.core.metrics import Metrics
+from shared.core.metrics import MetricName, Metrics
 from shared.core.pacing import Bounds
 from shared.core.ports import Clock, Message, Reject, Tracer
 from shared.core.records import TRACEPARENT, Committed
@@ -14,6 +14,13 @@ from shared.runtime.health import Health
 from shared.runtime.logs import get_logger
 
 GONE = float("nan")  # withdraws a series: a lost partition is unknown, not at its last value
+OF_PARTITIONS: tuple[MetricName, ...] = (
+    "tailrace_committed_offset",
+    "tailrace_epoch_in_force",
+    "tailrace_event_time_seconds",
+    "tailrace_high_watermark",
+    "tailrace_last_stable_offset",
+)
 LINKED = 64  # records of a batch whose trace context is offered as a link
 
 
@@ -105,6 +112,11 @@ class Probe:
                 self._metrics.gauge("tailrace_epoch_in_force", note.acting, partition=str(partition))
         self._announce()
 
+    def marks(self, partition: int, high: int, stable: int) -> None:
+        """The partition's high watermark and last stable offset, every few seconds."""
+        self._metrics.gauge("tailrace_high_watermark", high, partition=str(partition))
+        self._metrics.gauge("tailrace_last_stable_offset", stable, partition=str(partition))
+
     def assigned(self, positions: Mapping[int, Committed]) -> None:
         """Partitions came, or were rewound to these positions."""
         fresh = set(positions) - self.owned
@@ -149,8 +161,8 @@ class Probe:
             self.owned.discard(partition)
             self.halted.pop(partition, None)
             self.epochs.pop(partition, None)
-            self._metrics.gauge("tailrace_committed_offset", GONE, partition=str(partition))
-            self._metrics.gauge("tailrace_epoch_in_force", GONE, partition=str(partition))
+            for name in OF_PARTITIONS:
+                self._metrics.gauge(name, GONE, partition=str(partition))
         self._assignment()
 
     def _assignment(self) -> None:

@@ -1,4 +1,4 @@
-"""Settings of a process: defaults, then a YAML or JSON file, then the environment (`TAILRACE_KAFKA__BOOTSTRAP_SERVERS`).
+"""Settings of a process: defaults, then a YAML or JSON file, then the environment (`TAILRACE_REDIS__URL` ...).
 
 Nested names are joined with `__`. Secrets are never values here: settings name the *file* that holds one. An unknown
 `TAILRACE_*` variable is reported, since a misspelt setting that is silently ignored is the dearest kind.
@@ -78,7 +78,7 @@ class MlflowSettings(Section, frozen=True, kw_only=True):
 
 
 class ModelSettings(Section, frozen=True, kw_only=True):
-    """Trust in bundles: scorers hold the public key, only the trainer the signing key. `cache` keeps verified copies."""
+    """Trust in bundles: scorers hold the public key, only the trainer the signing key; `cache` has verified copies."""
 
     public_key_file: str = ""
     signing_key_file: str = ""
@@ -119,9 +119,14 @@ class LogSettings(Section, frozen=True, kw_only=True):
 
 
 class WorkerSettings(Section, frozen=True, kw_only=True):
-    """Which worker this is: `slot` makes the transactional id, stable over restarts and unique among live workers."""
+    """Which worker this is: `slot` makes the transactional id, stable over restarts and unique among live workers.
+
+    A supervisor tells by `restarts` and `last_exit` how often it started this one again, and why the last time.
+    """
 
     slot: Annotated[int, Meta(ge=0)] = 0
+    restarts: Annotated[int, Meta(ge=0)] = 0
+    last_exit: Literal["exit", "signal", "watchdog", "fenced", "memory", "unhealthy"] = "exit"
 
 
 class PrivacySettings(Section, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from shared.adapters.kafka.admin import KafkaAdmin
+from shared.adapters.kafka.config import client_config
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.source import KafkaSource, consumer_config
-from shared.adapters.kafka_admin import KafkaAdmin
-from shared.adapters.kafka_config import client_config
 from shared.adapters.pipeline_yaml import Pipeline, load_pipeline
 from shared.adapters.prometheus import PrometheusMetrics, render
 from shared.adapters.redis_features import RedisAddress
@@ -86,6 +86,8 @@ def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker
         "tailrace_build_info", 1, service=service, pipeline=pipeline.spec.name, version="0.1.0",
         python=platform.python_version(),
     )  # fmt: skip
+    if settings.worker.restarts:
+        metrics.count("tailrace_worker_restarts_total", settings.worker.restarts, reason=settings.worker.last_exit)
     health = Health(clock, max_turn_age=MAX_TURN_AGE, checks=checks)
     tracing = settings.tracing
     tracer = make_tracer(tracing.otlp_endpoint, service=service, instance=name, metrics=metrics, rate=tracing.sample)
@@ -113,6 +115,7 @@ def build_loop(
     probe: Probe,
     controls: Controls | None = None,
     withhold: Withhold | None = None,
+    withhold_key: Withhold | None = None,
     exactly_once: bool | None = None,
 ) -> Loop:
     """The loop of a service on a real Kafka.
@@ -125,6 +128,7 @@ def build_loop(
         probe: what the world may see.
         controls: follows rollouts; none by default.
         withhold: makes a dead letter's body fit to leave.
+        withhold_key: the same for its key.
         exactly_once: overrides the pipeline's guarantee.
 
     Raises:
@@ -160,7 +164,9 @@ def build_loop(
         conf["group.instance.id"] = w.name
 
     def connect(loop: Loop) -> tuple[KafkaSource, Delivery]:
-        taken = KafkaSource(conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap)
+        taken = KafkaSource(
+            conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap, marks=probe.marks
+        )
         if transactional:
             return taken, ExactlyOnce(sink, w.watchdog, w.clock)
         return taken, AtLeastOnce(sink, taken, w.watchdog)
@@ -169,7 +175,7 @@ def build_loop(
         connect=connect,
         step=step,
         controls=controls or NoControls(),
-        letters=lambda rejects: dead_letters(letter_topic, input_topic, rejects, withhold),
+        letters=lambda rejects: dead_letters(letter_topic, input_topic, rejects, withhold, withhold_key),
         pacer=Pacer(
             max_batch=spec.delivery.max_batch,
             latency_target=spec.delivery.latency_target,

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from services.retrainer.announce import announcing
 from services.retrainer.dataset import Files
 from services.retrainer.main import train
-from services.retrainer.rollout.wiring import rollout_control
 from shared.adapters.kafka.publisher import KafkaPublisher
 from shared.adapters.pipeline_yaml import Pipeline, load_pipeline
 from shared.core.records import TRACEPARENT, BundleRef
+from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings
 
 NAME, WIDTH, ENTITIES, PARTITIONS, SEED = "bench", 20, 1_000, 4, 7
@@ -66,8 +67,8 @@ def make_model(pipeline: Pipeline, settings: Settings, home: Path, state: Path) 
             said.write(json.dumps({"id": row["id"], "value": value, "time": row["ts"] + 1_000}) + "\n")
     files = Files(records, None, labels)
     ref = train(pipeline, settings, lambda _: None, files=files, out=home / "bundle", state=state).ref
-    with rollout_control(pipeline.spec, settings) as control:
-        control.announce(ref, "bench")
+    with announcing(pipeline.spec, settings, SystemClock()) as announce:
+        announce(ref)
     return ref
 
 

@@ -13,11 +13,12 @@ import msgspec
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from shared.adapters.kafka.admin import KafkaAdmin
+from shared.adapters.kafka.config import client_config
+from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.publisher import KafkaPublisher
-from shared.adapters.kafka_admin import KafkaAdmin
-from shared.adapters.kafka_config import client_config
 from shared.adapters.pipeline_yaml import Pipeline
-from shared.core.errors import UserError
+from shared.core.errors import Unavailable, UserError
 from shared.core.records import BundleRef
 from shared.core.topics import WantedTopic, topic, wanted
 from shared.runtime.settings import load_settings, read_secret
@@ -130,11 +131,12 @@ class Bench:
         to_stderr(f"running: {name}")
         supervisor = self._stack.supervisor
         supervisor.start(program)
+        positions = GroupPositions(self._conf, group, SOURCE)
         try:
-            timeout = 90.0 + self._records / 500
-            pid = self._alive(program.name)
-            seen = measure_run(pid, lambda: self._committed(group), self._records, timeout)
+            pid, timeout = self._alive(program.name), 90.0 + self._records / 500
+            seen = measure_run(pid, lambda: _committed(positions), self._records, timeout)
         finally:
+            positions.close()
             supervisor.stop([program.name])
         self._forget(group)
         return _row(name, seen)
@@ -147,10 +149,6 @@ class Bench:
             return status.pid
 
         return pid
-
-    def _committed(self, group: str) -> int:
-        """Records, whatever partition they are in: the topic was written without transactions, from offset 0 on."""
-        return sum(offset for offset, _ in self._admin.committed(group, SOURCE, range(PARTITIONS)).values())
 
     def _forget(self, group: str) -> None:
         """The next run of this group begins at the start again. It is empty only once the broker has seen it go."""
@@ -217,6 +215,14 @@ def table(result: Result) -> str:
     same = f"{result.identical:,} of {result.records:,} predictions are the same bytes in both"
     lines += [same, f"{result.cores} cores, load {result.load:g}; {result.note}"]
     return "\n".join(lines)
+
+
+def _committed(positions: GroupPositions) -> int:
+    """Records, whatever partition they are in: the topic was written without transactions, from offset 0 on."""
+    try:
+        return sum(positions.committed().values())
+    except Unavailable:  # the group's coordinator is not there yet
+        return 0
 
 
 def _row(name: str, seen: Measured) -> Row:

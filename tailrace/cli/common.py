@@ -56,3 +56,21 @@ def emit(obj: Any, as_json: bool, human: Callable[[], str]) -> None:  # noqa: FB
     if text:
         sys.stdout.write(text.rstrip("\n") + "\n")
         sys.stdout.flush()
+
+
+def run_service(service: str, pipeline: str, *, workers: int, first_slot: int = 0) -> int:
+    """Run workers of one of our services in the foreground, against the servers that the settings name.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: the pipeline or a setting is wrong.
+    """
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - keeps --help fast
+    from tailrace.stack.endpoints import Endpoints  # noqa: PLC0415 - the same
+    from tailrace.stack.workers import run_workers  # noqa: PLC0415 - the same
+
+    settings, loaded = cli_settings(), load_pipeline(pipeline)
+    servers = Endpoints(kafka=settings.kafka.bootstrap_servers, redis=settings.redis.url, mlflow=settings.mlflow.url)
+    return run_workers(service, loaded, servers, state_folder(os.environ), workers, first_slot)

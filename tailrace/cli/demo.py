@@ -52,9 +52,9 @@ def demo(
         external = Endpoints(
             kafka=settings.kafka.bootstrap_servers, redis=settings.redis.url, mlflow=settings.mlflow.url
         )
-    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-demo-", ignore_cleanup_errors=True) as folder:
-        with Screen() as screen:
-            summary = play(loaded, request, state=Path(folder), external=external, screen=screen, began=began)
+    home = tempfile.TemporaryDirectory(prefix="tailrace-demo-", ignore_cleanup_errors=True)
+    with stoppable(), home as folder, Screen() as screen:
+        summary = play(loaded, request, state=Path(folder), external=external, screen=screen, began=began)
     emit(summary, as_json, lambda: conclusion(summary))
     raise typer.Exit(0 if summary.ok else 1)
 

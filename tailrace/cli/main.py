@@ -10,8 +10,9 @@ from shared.core.errors import TailraceError, UserError
 
 # In the order in which a newcomer needs them.
 NOUNS = (
-    "demo", "stack", "validate", "topics", "train", "replay", "scorer", "rollout", "contract", "doctor", "settings",
-)  # fmt: skip
+    *("demo", "stack", "validate", "topics", "train", "replay", "scorer", "features", "rollout", "contract"),
+    *("doctor", "bench", "settings"),
+)
 
 app = typer.Typer(
     name="tailrace",

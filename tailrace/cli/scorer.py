@@ -22,15 +22,6 @@ def scorer(
 
     Example: `tailrace scorer flights --workers 2`
     """
-    import os  # noqa: PLC0415 - keeps --help fast
+    from tailrace.cli.common import run_service  # noqa: PLC0415 - keeps --help fast
 
-    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
-    from tailrace.cli.common import cli_settings  # noqa: PLC0415 - the same
-    from tailrace.stack.endpoints import Endpoints  # noqa: PLC0415 - the same
-    from tailrace.stack.state import state_folder  # noqa: PLC0415 - the same
-    from tailrace.stack.workers import run_scorers  # noqa: PLC0415 - the same
-
-    settings = cli_settings()
-    endpoints = Endpoints(kafka=settings.kafka.bootstrap_servers, redis=settings.redis.url, mlflow=settings.mlflow.url)
-    folder = state_folder(os.environ)
-    raise typer.Exit(run_scorers(load_pipeline(pipeline), endpoints, folder, workers, slot))
+    raise typer.Exit(run_service("scorer", pipeline, workers=workers, first_slot=slot))

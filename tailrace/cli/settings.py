@@ -20,9 +20,19 @@ def settings(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON o
     from tailrace.cli.common import cli_settings  # noqa: PLC0415 - the same
 
     tree: dict[str, dict[str, Any]] = msgspec.to_builtins(cli_settings())
+    tree["kafka"]["client"] = dict.fromkeys(tree["kafka"]["client"], "***")  # may hold a password by librdkafka's name
+    for section in ("redis", "mlflow"):
+        tree[section]["url"] = _without_password(tree[section]["url"])
     if as_json:
         print(msgspec.json.encode(tree).decode())
         return
     for section, values in tree.items():
         for name, value in values.items():
             print(f"TAILRACE_{section.upper()}__{name.upper()}={'' if value == {} else value}")
+
+
+def _without_password(url: str) -> str:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - keeps --help fast
+
+    parts = urlsplit(url)
+    return url if parts.password is None else url.replace(f":{parts.password}@", ":***@")

@@ -8,7 +8,7 @@ import typer
 from tailrace.cli.common import cli_settings, emit
 
 if TYPE_CHECKING:
-    from shared.adapters.kafka_admin import KafkaAdmin
+    from shared.adapters.kafka.admin import KafkaAdmin
     from shared.core.pipeline import PipelineSpec
     from shared.core.topic_plan import Action, Plan
 
@@ -83,8 +83,8 @@ def make(admin: "KafkaAdmin", spec: "PipelineSpec", found: "Plan") -> None:
 
 
 def _open(pipeline: str) -> "tuple[PipelineSpec, KafkaAdmin]":
-    from shared.adapters.kafka_admin import KafkaAdmin  # noqa: PLC0415 - keeps --help fast
-    from shared.adapters.kafka_config import client_config  # noqa: PLC0415 - the same
+    from shared.adapters.kafka.admin import KafkaAdmin  # noqa: PLC0415 - keeps --help fast
+    from shared.adapters.kafka.config import client_config  # noqa: PLC0415 - the same
     from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
     from shared.runtime.settings import read_secret  # noqa: PLC0415 - the same
 

@@ -18,14 +18,15 @@ import numpy as np
 from services.ingest.replay.main import Options, replay
 from services.ingest.replay.plan import Selection
 from services.ingest.replay.terms import Hooks, Progress
+from services.retrainer.announce import announcing
 from services.retrainer.dataset import Files
 from services.retrainer.main import TrainReport, train
-from services.retrainer.rollout.wiring import rollout_control
 from shared.adapters.history import HistoryFiles, history_files
-from shared.adapters.kafka_admin import KafkaAdmin
-from shared.adapters.kafka_config import client_config
+from shared.adapters.kafka.admin import KafkaAdmin
+from shared.adapters.kafka.config import client_config
 from shared.adapters.pipeline_yaml import Pipeline
 from shared.core.errors import UserError
+from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.cli.topics import ensure_topics
 from tailrace.demo.mix import Mix
@@ -128,14 +129,14 @@ class Demo:
 
     def _train(self, files: HistoryFiles) -> TrainReport:
         self._screen.step(f"training {self._pipeline.spec.name}")
-        with rollout_control(self._pipeline.spec, self._settings) as control:
+        with announcing(self._pipeline.spec, self._settings, SystemClock()) as announce:
             report = train(
                 self._pipeline,
                 self._settings,
-                lambda line: None,
+                lambda _: None,
                 files=Files(files.records, files.features, files.labels),
                 until=self._request.until_ms,
-                announce=lambda ref: control.announce(ref, "demo"),
+                announce=announce,
                 state=self._stack.state.path,
             )
         auc = report.metrics.get("auc")
@@ -292,10 +293,14 @@ def conclusion(summary: Summary, last: str = "") -> str:
     reasons = ", ".join(f"{reason} {n}" for reason, n in summary.dead_letters.items())
     ms = summary.latency_ms
     lines = [
-        f"done in {summary.wall_s:.0f} s: {summary.records:,} records = {summary.predictions:,} predictions"
-        f" + {bad} dead letters · {summary.lost} lost · {summary.doubled} doubled",
-        f"  read back by a second consumer under read_committed; sent at {summary.records_per_s:,.0f} records/s,"
-        f" latency p50 {ms['p50']:,.0f} · p95 {ms['p95']:,.0f} · p99 {ms['p99']:,.0f} ms, the killed worker included",
+        (
+            f"done in {summary.wall_s:.0f} s: {summary.records:,} records = {summary.predictions:,} predictions"
+            f" + {bad} dead letters · {summary.lost} lost · {summary.doubled} doubled"
+        ),
+        (
+            f"  read back by a second consumer under read_committed; sent at {summary.records_per_s:,.0f} records/s,"
+            f" latency p50 {ms['p50']:,.0f} · p95 {ms['p95']:,.0f} · p99 {ms['p99']:,.0f} ms in all"
+        ),
         f"  dead letters: {reasons or 'none'}; degraded predictions: {summary.degraded:,}",
     ]
     if summary.recovery_s is not None:

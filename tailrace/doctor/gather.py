@@ -10,8 +10,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from shared.adapters.kafka_admin import KafkaAdmin
-from shared.adapters.kafka_config import client_config
+from shared.adapters.kafka.admin import KafkaAdmin
+from shared.adapters.kafka.config import client_config
 from shared.adapters.redis_features import RedisReader
 from shared.core.errors import TailraceError, Unavailable, UserError
 from shared.core.pipeline import PipelineSpec

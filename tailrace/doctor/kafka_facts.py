@@ -10,8 +10,8 @@ import msgspec
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.table import TableReader
-from shared.adapters.kafka_admin import KafkaAdmin
 from shared.core.deadletter import REASON
 from shared.core.errors import Unavailable
 from shared.core.pipeline import PipelineSpec
@@ -77,9 +77,16 @@ class Lookout:
         return found
 
     def committed(self) -> dict[int, tuple[int, Note]]:
-        """Where the scorers' group stands, with its notes; partitions without a commit are left out."""
-        answer = self._admin.committed(self._group, self._records, range(self._spec.partitions))
-        return {partition: (offset, _note(metadata)) for partition, (offset, metadata) in answer.items()}
+        """Where the scorers' group stands, with its notes; partitions without a commit are left out.
+
+        A consumer that never joins is asked: librdkafka's admin client ends the process with a segmentation fault when
+        the group's coordinator answers that it is none, as a young broker's does (librdkafka issue 5040, seen with 2.15.1).
+        """
+        asked = [TopicPartition(self._records, p) for p in range(self._spec.partitions)]
+        # Under read_committed the broker answers only once no transaction has offsets pending.
+        with self._reader(isolation="read_uncommitted", group=self._group) as reader:
+            answers = reader.committed(asked, timeout=CALL_S)
+        return {a.partition: (a.offset, _note(a.metadata or "")) for a in answers if a.error is None and a.offset >= 0}
 
     def ends(self) -> dict[int, int]:
         """The high watermark of each partition of `records`."""
@@ -140,8 +147,8 @@ class Lookout:
         return Letters(came, dict(reasons), all(begin[dead, p] == start for p, (start, _) in since[dead].items()))
 
     @contextmanager
-    def _reader(self, isolation: str = "read_committed") -> Iterator[Consumer]:
-        own = {"group.id": "tailrace-doctor", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    def _reader(self, isolation: str = "read_committed", group: str = "tailrace-doctor") -> Iterator[Consumer]:
+        own = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
         reader = Consumer(
             {**own, "isolation.level": isolation, "enable.partition.eof": True, "fetch.wait.max.ms": 10, "log_level": 2}
             | dict(self._conf)

@@ -13,6 +13,7 @@ CONFIGURATION = 2
 _MEANINGS = {
     CONFIGURATION: "wrong configuration",
     3: "the model of the epoch in force was refused",
+    4: "another worker has its transactional id",
     70: "ended by its watchdog",
     127: "the program was not found",
     130: "interrupted",

@@ -3,6 +3,7 @@
 Also run as a program, `python -m tailrace.stack.serve REQUEST`, by `tailrace up --detach`.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from shared.adapters.kafka.admin import KafkaAdmin
+from shared.adapters.kafka.config import client_config
+from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
+from shared.runtime.settings import load_settings, read_secret
+from tailrace.cli.topics import ensure_topics
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
 from tailrace.stack.signals import Terminated, stoppable
@@ -63,6 +69,8 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
                 redis_maxmemory_mb=request.redis_maxmemory_mb,
             ) as stack,
         ):
+            for folder in dict.fromkeys(pipeline_folder(pipeline) for _, pipeline in own):
+                _make_topics(folder, stack)
             for service, pipeline in own:
                 stack.start(*SERVICE_PROGRAMS[service](_order(stack, request, pipeline)))
             stack.mark_up()
@@ -70,6 +78,14 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
             threading.Event().wait()
     except Terminated:
         return
+
+
+def _make_topics(folder: Path, stack: Stack) -> None:
+    settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
+    spec = load_pipeline(folder).spec
+    done = ensure_topics(KafkaAdmin(client_config(settings.kafka, read_secret)), spec)
+    if done.work:
+        to_stderr(f"{spec.name}: {len(done.work)} topics made or mended")
 
 
 def detach(request: UpRequest) -> StackFile:

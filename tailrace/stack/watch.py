@@ -16,6 +16,7 @@ from tailrace.stack.program import CONFIGURATION, Event, EventKind, Program, Pro
 _CHILD = Path(__file__).with_name("child.py")
 _LOG_LIMIT = 5_000_000
 _TAIL_LINES = 5
+_REASONS = {70: "watchdog", 4: "fenced"}  # exit codes of our workers, as their metric calls them
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class Watch:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 (*wrapper, *self.program.argv),
-                env={**os.environ, **self.program.env},
+                env={**os.environ, **self.program.env, **self._history()},
                 cwd=self.program.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -164,6 +165,13 @@ class Watch:
             self._process = process
             self._started_at = time.time()
         return process
+
+    def _history(self) -> dict[str, str]:
+        """What a worker should know of its earlier lives, for its metrics."""
+        if not self._restarts or self._last_code is None:
+            return {}
+        reason = "signal" if self._last_code < 0 else _REASONS.get(self._last_code, "exit")
+        return {"TAILRACE_WORKER__RESTARTS": str(self._restarts), "TAILRACE_WORKER__LAST_EXIT": reason}
 
     def _signal(self, number: signal.Signals) -> None:
         with self._guard:

@@ -1,4 +1,4 @@
-"""`tailrace scorer PIPELINE --workers N`: a supervisor over worker processes, against servers that already run."""
+"""`tailrace scorer` and `tailrace features`: a supervisor over workers, against servers that already run."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,7 @@ from shared.adapters.pipeline_yaml import Pipeline
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import free_port
 from tailrace.stack.program import CONFIGURATION, Event, describe_exit
-from tailrace.stack.services import Order, scorers
+from tailrace.stack.services import SERVICE_PROGRAMS, Order
 from tailrace.stack.signals import Terminated, stoppable
 from tailrace.stack.stack import to_stderr
 from tailrace.stack.supervisor import Supervisor
@@ -15,11 +15,14 @@ from tailrace.stack.supervisor import Supervisor
 _LOOK_S = 0.2
 
 
-def run_scorers(pipeline: Pipeline, endpoints: Endpoints, state: Path, workers: int, first_slot: int) -> int:
+def run_workers(
+    service: str, pipeline: Pipeline, endpoints: Endpoints, state: Path, workers: int, first_slot: int
+) -> int:
     """Run workers until Ctrl-C or SIGTERM; one that ends is started again, the others go on.
 
     Args:
-        pipeline: what they score.
+        service: of `SERVICE_PROGRAMS`.
+        pipeline: what they work on.
         endpoints: where the servers are.
         state: the state folder; logs go to `logs/` in it.
         workers: how many.
@@ -32,7 +35,7 @@ def run_scorers(pipeline: Pipeline, endpoints: Endpoints, state: Path, workers: 
         KeyboardInterrupt: after Ctrl-C, once all are stopped.
     """
     order = Order(pipeline.folder, endpoints, state, first_slot + workers, lambda _: free_port())
-    programs = scorers(order)[first_slot:]
+    programs = SERVICE_PROGRAMS[service](order)[first_slot:]
     with Supervisor(state / "logs", on_event=_say) as supervisor:
         try:
             with stoppable():

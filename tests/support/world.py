@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from services.retrainer.rollout.control import RolloutControl
 from services.retrainer.rollout.wiring import rollout_control
+from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.table import TableReader
-from shared.adapters.kafka_admin import KafkaAdmin
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import decode
 from shared.core.records import Application, BundleRef, Headers, Rollout

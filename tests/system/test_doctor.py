@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
+from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.announcer import Announcer
-from shared.adapters.kafka_admin import KafkaAdmin
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.records import BundleRef, Heartbeat, Rollout
 from tailrace.cli import doctor as command

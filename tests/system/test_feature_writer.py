@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from shared.adapters.kafka_admin import KafkaAdmin
+from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.adapters.redis_features import RedisAddress, RedisReader
 from shared.core.pipeline import PipelineSpec

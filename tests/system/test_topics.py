@@ -12,7 +12,7 @@ import typer
 from confluent_kafka import Consumer, Producer, TopicPartition
 from typer.testing import CliRunner, Result
 
-from shared.adapters.kafka_admin import LIMITS, KafkaAdmin
+from shared.adapters.kafka.admin import LIMITS, KafkaAdmin
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
 from shared.core.pipeline import Duration, PipelineSpec, TopicSpec

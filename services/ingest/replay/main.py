@@ -17,9 +17,9 @@ from services.ingest.replay.replayer import Replayer
 from services.ingest.replay.rollouts import KafkaRollouts
 from services.ingest.replay.source import BadRows, Files, ReplaySource
 from services.ingest.replay.terms import NO_HOOKS, Gates, Hooks, Report
+from shared.adapters.kafka.config import client_config
 from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.publisher import KafkaPublisher
-from shared.adapters.kafka_config import client_config
 from shared.adapters.tables import read_rows
 from shared.core.errors import UserError
 from shared.core.pipeline import PipelineSpec

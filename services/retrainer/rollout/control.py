@@ -13,7 +13,6 @@ import msgspec
 from services.retrainer.rollout.decide import (
     Readiness,
     RolloutRefused,
-    announcement,
     candidate,
     moved,
     readiness,
@@ -23,7 +22,7 @@ from services.retrainer.rollout.decide import (
 )
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock
-from shared.core.records import CONTROL_HEADER, Barrier, BundleRef, Headers, Heartbeat, Note, Rollout
+from shared.core.records import CONTROL_HEADER, Barrier, Headers, Heartbeat, Note, Rollout
 from shared.core.rollout import RolloutTable
 from shared.core.topics import topic
 
@@ -69,12 +68,6 @@ class RolloutControl:
     ) -> None:
         self._spec, self._table, self._heartbeats, self._notes = spec, table, heartbeats, notes
         self._send, self._fence, self._clock, self._sleep, self._say = send, fence, clock, sleep, say
-
-    def announce(self, ref: BundleRef, reason: str) -> Rollout:
-        """Tell the workers of a new bundle; in force at once where nothing else is."""
-        rollout = announcement(self._spec.name, ref, self._table(), self._now(), reason)
-        self._put(rollout)
-        return rollout
 
     def activate(self, version: str, *, reason: str, workers: int, timeout: float, force: bool = False) -> Rollout:
         """Bring a version into force at one agreed offset in each partition.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.core.errors import TailraceError, UserError
-from shared.core.records import BundleRef, Heartbeat, Note, Rollout, RolloutState
+from shared.core.records import Heartbeat, Note, Rollout, RolloutState
 from shared.core.rollout import RolloutTable
 
 ALIVE_MS = 10_000  # a heartbeat older than this counts as silence
@@ -14,12 +14,6 @@ ALIVE_MS = 10_000  # a heartbeat older than this counts as silence
 
 class RolloutRefused(TailraceError):
     """The command ran and the answer is no; the old version stays in force everywhere."""
-
-
-def announcement(pipeline: str, ref: BundleRef, table: RolloutTable, now_ms: int, reason: str) -> Rollout:
-    """How a new bundle is announced: in force at once where nothing else is, else ready to be activated."""
-    state: RolloutState = "announced" if table.newest_active() else "active"
-    return Rollout(pipeline, next_epoch(table), ref, state, reason, now_ms)
 
 
 def next_epoch(table: RolloutTable) -> int:

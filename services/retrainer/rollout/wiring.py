@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from services.retrainer.rollout.control import RolloutControl
+from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.announcer import Announcer
+from shared.adapters.kafka.config import client_config
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.table import TableReader
-from shared.adapters.kafka_admin import KafkaAdmin
-from shared.adapters.kafka_config import client_config
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import Heartbeat, Note
 from shared.core.topics import topic

@@ -13,6 +13,7 @@ from shared.core.ports import Batch, Listener
 from shared.core.records import Committed, Note
 
 _decode_note = msgspec.json.Decoder(Note).decode
+STATISTICS_MS = 5_000
 DENIED = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -57,6 +58,7 @@ class KafkaSource:
         listener: told of the assignment.
         call_timeout: s that one request may take.
         gap: told of (partition, from, to) where retention deleted records before they were read.
+        marks: told of (partition, high watermark, last stable offset) every few seconds.
     """
 
     def __init__(
@@ -67,13 +69,15 @@ class KafkaSource:
         listener: Listener,
         call_timeout: float,
         gap: Callable[[int, int, int], None],
+        marks: Callable[[int, int, int], None] = lambda *_: None,
     ) -> None:
         self._topic, self._listener, self._call, self._gap = topic, listener, call_timeout, gap
+        self._marks = marks
         self._next: dict[int, int] = {}  # partition -> next offset to take; -1: its beginning
         self._stopped: set[int] = set()
         self._dirty = False  # the assignment or a position changed: the next batch may hold records of before
         self.generation = 0
-        self._consumer = Consumer(dict(conf))
+        self._consumer = Consumer({**conf, "stats_cb": self._on_statistics, "statistics.interval.ms": STATISTICS_MS})
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def poll(self, limit: int, gather: float, idle: float) -> Batch:
@@ -158,6 +162,13 @@ class KafkaSource:
         consumer.incremental_unassign(list(partitions))
         self._listener.lost([p.partition for p in partitions])
 
+    def _on_statistics(self, text: str) -> None:
+        """The last stable offset is told here only; a pinned one would look like no lag at all."""
+        known = msgspec.json.decode(text).get("topics", {}).get(self._topic, {}).get("partitions", {})
+        for name, of in known.items():
+            if int(name) in self._next and of["hi_offset"] >= 0:
+                self._marks(int(name), of["hi_offset"], of["ls_offset"])
+
     def _take(self, positions: Mapping[int, Committed]) -> None:
         self._next.update({p: c.offset for p, c in positions.items()})
         self._dirty = True
@@ -203,8 +214,8 @@ class KafkaSource:
             self._skip_gap(partition)
         elif error.code() in DENIED:
             raise UserError(f"kafka: {error.str()}", remedy="ask for read access to the topic and the group")
-        elif error.code() in GONE:
-            raise UserError(f"topic {self._topic} does not exist", remedy="run `tailrace topics apply PIPELINE`")
+        elif error.code() in GONE:  # it may still come: no reason to give up for good
+            raise Unavailable(f"topic {self._topic} does not exist; run `tailrace topics apply PIPELINE`")
         elif error.fatal():
             raise Fatal(f"{error.name()}: {error.str()}")
         return True

@@ -72,8 +72,8 @@ def mutated(updates: Sequence[FeatureUpdate], after: int) -> list[FeatureUpdate]
 @pytest.mark.parametrize("seed", range(3))
 def test_the_future_does_not_change_the_matrix(seed: int) -> None:
     """Whatever becomes of later updates, the rows up to a moment are the same to the bit; the test would see a leak."""
-    print(f"seed {seed}")  # noqa: T201 - the seed repeats a failure
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     spec, ahead = spec_of(), spec_of(allow_newer=True)
     values, updates = records(rng, 300), history(rng)
     codec = RecordCodec(spec)
@@ -91,8 +91,8 @@ def test_the_future_does_not_change_the_matrix(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_training_sees_what_scoring_sees(redis_url: str, unique: Callable[[str], str], seed: int) -> None:
     """The matrix from Redis through the cache, batch by batch, is the matrix from history, to the bit."""
-    print(f"seed {seed}")  # noqa: T201 - the seed repeats a failure
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     spec, name, clock = spec_of(), unique("p"), ManualClock()
     values, updates = records(rng, 300), history(rng)
     writer = RedisWriter(RedisAddress(redis_url), name, spec.lookups)

@@ -159,8 +159,8 @@ def test_full() -> None:
 def test_no_crossed_replies() -> None:
     """F25: with time-outs in the middle of replies, no call ever gets the reply to another one's question."""
     calls, seed = int(os.environ.get("TAILRACE_TEST_CALLS", "1000")), 25
-    print(f"seed {seed}")  # noqa: T201 - the seed repeats a failure
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     with RedisServer() as server, Proxy(server.port) as proxy:
         rig = Rig(proxy.url)
         rig.writer.write(updates(50))

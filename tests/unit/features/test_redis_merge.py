@@ -101,8 +101,8 @@ def test_size_is_bounded(redis_url: str, unique: Callable[[str], str]) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_merge_equals_a_plain_account(redis_url: str, unique: Callable[[str], str], seed: int) -> None:
     """Any order, repetition and cutting into writes leaves the versions that a plain account of the history keeps."""
-    print(f"seed {seed}")  # noqa: T201 - the seed repeats a failure
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     name = unique("p")
     specs = lookup(keep_s=rng.choice([10, 100, 10**6]), most=10_000 if seed % 2 else rng.choice([1, 3, 50]))
     writer = RedisWriter(RedisAddress(redis_url), name, specs)
@@ -121,8 +121,8 @@ def test_merge_equals_a_plain_account(redis_url: str, unique: Callable[[str], st
 @pytest.mark.parametrize("seed", range(4))
 def test_cache_equals_history(redis_url: str, unique: Callable[[str], str], seed: int) -> None:
     """Record by record the cache over Redis gives the values, ages and causes that training's join gives."""
-    print(f"seed {seed}")  # noqa: T201 - the seed repeats a failure
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     name, specs, clock = unique("p"), lookup(), ManualClock()
     names = ["JFK", "LGA", "*", "é{x}", "y" * 300, *map(str, range(40))]
     updates = [update(rng.randrange(5_000), rng.uniform(-1e9, 1e9), rng.choice(names)) for _ in range(1_500)]

@@ -59,14 +59,14 @@ def test_label_values_from_outside_become_other() -> None:
     metrics, registry = rendered()
     metrics.count("tailrace_dead_letters_total", pipeline="flights", reason='x"} 1\nforged 2')
     metrics.count("tailrace_records_total", pipeline="flights", outcome="surprise")
-    metrics.gauge("tailrace_position", 1.0, partition="-1")
+    metrics.gauge("tailrace_committed_offset", 1.0, partition="-1")
     assert series_of(registry, "tailrace_dead_letters_total") == [
         'tailrace_dead_letters_total{pipeline="flights",reason="other"} 1.0'
     ]
     assert series_of(registry, "tailrace_records_total") == [
         'tailrace_records_total{outcome="other",pipeline="flights"} 1.0'
     ]
-    assert series_of(registry, "tailrace_position") == ['tailrace_position{partition="other"} 1.0']
+    assert series_of(registry, "tailrace_committed_offset") == ['tailrace_committed_offset{partition="other"} 1.0']
 
 
 def test_series_stay_bounded_under_a_flood_of_values() -> None:
@@ -87,12 +87,12 @@ def test_series_stay_bounded_under_a_flood_of_values() -> None:
 def test_nan_withdraws_a_series() -> None:
     """A lost partition disappears from the exposition, and comes back when it is set again."""
     metrics, registry = rendered()
-    metrics.gauge("tailrace_position", 7.0, partition="3")
-    metrics.gauge("tailrace_position", float("nan"), partition="3")
-    metrics.gauge("tailrace_position", float("nan"), partition="4")
-    assert series_of(registry, "tailrace_position") == []
-    metrics.gauge("tailrace_position", 9.0, partition="3")
-    assert series_of(registry, "tailrace_position") == ['tailrace_position{partition="3"} 9.0']
+    metrics.gauge("tailrace_committed_offset", 7.0, partition="3")
+    metrics.gauge("tailrace_committed_offset", float("nan"), partition="3")
+    metrics.gauge("tailrace_committed_offset", float("nan"), partition="4")
+    assert series_of(registry, "tailrace_committed_offset") == []
+    metrics.gauge("tailrace_committed_offset", 9.0, partition="3")
+    assert series_of(registry, "tailrace_committed_offset") == ['tailrace_committed_offset{partition="3"} 9.0']
 
 
 def test_label_order_does_not_matter() -> None:

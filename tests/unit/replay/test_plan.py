@@ -13,7 +13,7 @@ def item(due: int, kind: Kind = Kind.RECORD) -> Item:
 def test_the_sequence_is_in_order_and_complete() -> None:
     """Whatever the three streams hold, all of it comes out ordered, and at one moment features first, labels last."""
     seed = 11
-    random = Random(seed)  # noqa: S311 - test data
+    random = Random(seed)
     streams = [sorted(item(random.randrange(50), kind) for _ in range(200)) for kind in Kind]
     merged = list(merge(*streams))
     assert sorted((i.due, i.kind) for s in streams for i in s) == [(i.due, i.kind) for i in merged], seed

@@ -184,14 +184,6 @@ def test_local_activation_writes_no_barrier() -> None:
     assert topics.sent == [("announced", 2, ()), ("active", 2, ())]
 
 
-def test_first_announcement_is_in_force_and_later_ones_wait() -> None:
-    """Where nothing else is in force there is nothing to protect."""
-    topics = Topics()
-    control = topics.control()
-    first, second = control.announce(epoch(1).champion, "a"), control.announce(epoch(2).champion, "b")
-    assert [(r.epoch, r.state) for r in (first, second)] == [(1, "active"), (2, "announced")]
-
-
 def test_revoking_the_only_version_is_refused() -> None:
     """Nothing would be left to score with: neither the only one, nor the oldest below newer ones."""
     for rollouts in ([epoch(1)], [epoch(1), epoch(2)], [epoch(1, "revoked"), epoch(2)]):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.kafka_config import client_config
+from shared.adapters.kafka.config import client_config
 from shared.core.errors import UserError
 from shared.runtime.settings import KafkaSettings, read_secret
 

@@ -1,0 +1,90 @@
+"""The bench at a small size: the shape of what it prints, and that both loops really do the same."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from shared.core.errors import UserError
+from tailrace.bench.process import cpu_seconds, measure_run, peak_mb
+from tailrace.bench.same import differences, outputs
+
+pytestmark = pytest.mark.system
+COMMAND = "import typer; from tailrace.cli.bench import register; a = typer.Typer(); register(a); a()"
+RECORDS = 5_000
+
+
+def test_a_process_that_does_not_finish_is_an_error() -> None:
+    """What never commits ends the bench in time, with what it had done."""
+    with pytest.raises(UserError, match="0 of 10 records after 0.1 s"):
+        measure_run(lambda: os.getpid(), lambda: 0, 10, 0.1)
+
+
+def test_start_up_is_left_out() -> None:
+    """Only what lies between the first and the last commit counts; memory is the process's peak."""
+    commits = iter([0, 0, 40, 70, 100])
+    seen = measure_run(lambda: os.getpid(), lambda: next(commits), 100, 10.0)
+    assert (seen.records, seen.cpu <= cpu_seconds(os.getpid())) == (60, True)
+    assert seen.rss_mb <= peak_mb(os.getpid())
+    assert (cpu_seconds(2**22 + 1), peak_mb(2**22 + 1)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        ({(0, 1): [b"a"], (0, 2): [b"b"]}, (2, 0)),
+        ({(0, 1): [b"a"], (0, 2): [b"x"]}, (1, 1)),
+        ({(0, 1): [b"a"]}, (1, 1)),
+        ({(0, 1): [b"a", b"a"], (0, 2): [b"b"], (0, 3): [b"c"]}, (1, 2)),
+    ],
+)
+def test_any_difference_counts(theirs: dict[tuple[int, int], list[bytes]], expected: tuple[int, int]) -> None:
+    """Another answer, a missing one, a second one, one too many: each position counts once."""
+    assert differences({(0, 1): [b"a"], (0, 2): [b"b"]}, theirs) == expected
+
+
+def test_messages_are_compared_whole(kafka: str, unique: Callable[[str], str]) -> None:
+    """The same value with another header, key or partition is another answer."""
+    names = [unique("same") for _ in range(4)]
+    AdminClient({"bootstrap.servers": kafka}).create_topics([NewTopic(n, 2, 1) for n in names])[names[-1]].result(10)
+    producer = Producer({"bootstrap.servers": kafka})
+    value = b'{"at":[0,7]}'
+    for name, key, partition, header in zip(names, b"kkxk", (0, 0, 0, 1), (b"1", b"2", b"1", b"1"), strict=True):
+        producer.produce(name, value, bytes([key]), partition, headers=[("traceparent", header)])
+    assert producer.flush(10) == 0
+    digests = [outputs({"bootstrap.servers": kafka}, name)[0, 7][0] for name in names]
+    assert len(set(digests)) == 4
+
+
+def test_the_bench_prints_one_object_and_both_loops_write_the_same_bytes(tmp_path: Path) -> None:
+    """Five rows with a ratio for each of ours, and every prediction equal to the bare loop's by position."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+    environment |= {name: os.environ[name] for name in ("TAILRACE_CACHE",) if name in os.environ}
+    environment["TMPDIR"] = str(tmp_path)
+    argv = [sys.executable, "-c", COMMAND, "bench", "scorer", "--records", str(RECORDS), "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert (result["identical"], result["different"]) == (RECORDS, 0)
+    ours = [
+        f"{way}, {seen}" for way in ("exactly_once", "at_least_once") for seen in ("no observations", "observations")
+    ]
+    assert [row["name"] for row in result["rows"]] == ["bare loop, exactly_once", *ours]
+    for row in result["rows"]:
+        assert set(row) == {"name", "records_per_s", "cpu_us_per_record", "rss_mb", "n"}
+        assert 0 < row["n"] < RECORDS
+        assert row["records_per_s"] > 0
+        assert row["rss_mb"] > 0
+    assert {name: set(ratio) for name, ratio in result["ratios"].items()} == dict.fromkeys(
+        ours, {"records_per_s", "cpu_us_per_record"}
+    )
+    assert set(result) >= {"ok", "cores", "versions", "note"}
+    assert list(tmp_path.iterdir()) == []
