@@ -90,7 +90,7 @@ TABLE: dict[TopicName, Row] = {
     "models": Row(
         "pipeline/epoch", "Rollout", "compact", None, "rollout, operator", "scorer, ingest, analyst", single=True
     ),
-    "rollouts": Row("partition/barrier/epoch", "Application", "compact", None, "scorer", "scorer, why", single=True),
+    "rollouts": Row("partition/offset", "Application", "compact", None, "scorer", "scorer, why", single=True),
     "workers": Row("worker", "Heartbeat", "compact", None, "scorer", "rollout, console", single=True),
 }  # fmt: skip
 

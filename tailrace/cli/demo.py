@@ -37,8 +37,9 @@ def demo(
     began = time.monotonic()
     from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - keeps --help fast
     from tailrace.cli.common import cli_settings, emit  # noqa: PLC0415 - the same
-    from tailrace.demo.main import Request, conclusion, play  # noqa: PLC0415 - the same
+    from tailrace.demo.main import Request, play  # noqa: PLC0415 - the same
     from tailrace.demo.screen import Screen  # noqa: PLC0415 - the same
+    from tailrace.demo.summary import conclusion  # noqa: PLC0415 - the same
     from tailrace.stack.endpoints import Endpoints  # noqa: PLC0415 - the same
     from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
 

@@ -9,8 +9,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import msgspec
 import numpy as np
@@ -31,11 +29,13 @@ from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.cli.topics import ensure_topics
 from tailrace.demo.mix import Mix
 from tailrace.demo.screen import Screen
+from tailrace.demo.summary import Summary
 from tailrace.demo.watch import Watch
 from tailrace.proof.audit import Account, audit, ends_of
 from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.program import Event
+from tailrace.stack.ready import is_ready
 from tailrace.stack.services import SERVICE_PROGRAMS, Order
 from tailrace.stack.stack import Stack
 
@@ -56,28 +56,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     until_ms: int
     kill: bool = True
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened, as `--json` prints it."""
-
-    ok: bool
-    pipeline: str
-    records: int
-    predictions: int
-    dead_letters: dict[str, int]
-    lost: int
-    doubled: int
-    stray: int
-    degraded: int
-    latency_ms: dict[str, float]
-    restarts: int
-    recovery_s: float | None
-    records_per_s: float
-    versions: dict[str, int]
-    model: dict[str, float]
-    wall_s: float
-    seed: int
 
 
 class Demo:
@@ -160,7 +138,7 @@ class Demo:
         self._screen.step(f"starting {', '.join(p.name for p in programs)}")
         deadline = time.monotonic() + READY_S
         for program in programs:
-            while not _is_ready(program.address):
+            while not is_ready(program.address):
                 status = next(s for s in self._stack.supervisor.status() if s.name == program.name)
                 if status.state == "failed" or time.monotonic() > deadline:
                     raise UserError(
@@ -216,7 +194,7 @@ class Demo:
     def _look(self, watch: Watch) -> None:
         if self._killed_at and self._recovery is None:
             programs = {s.name: s for s in self._stack.supervisor.status()}
-            if programs[self._victim].restarts and _is_ready(programs[self._victim].address):
+            if programs[self._victim].restarts and is_ready(programs[self._victim].address):
                 self._recovery = time.monotonic() - self._killed_at
                 self._screen.event(f"{self._victim} is back and owns partitions after {self._recovery:.1f} s")
         view = watch.view()
@@ -285,34 +263,3 @@ def play(
     with Stack(state, external=external, say=screen.step, on_event=on_event) as stack:
         settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
         return Demo(pipeline, stack, settings, request, screen).run(began)
-
-
-def conclusion(summary: Summary, last: str = "") -> str:
-    """The summary, for a person."""
-    bad = sum(summary.dead_letters.values())
-    reasons = ", ".join(f"{reason} {n}" for reason, n in summary.dead_letters.items())
-    ms = summary.latency_ms
-    lines = [
-        (
-            f"done in {summary.wall_s:.0f} s: {summary.records:,} records = {summary.predictions:,} predictions"
-            f" + {bad} dead letters · {summary.lost} lost · {summary.doubled} doubled"
-        ),
-        (
-            f"  read back by a second consumer under read_committed; sent at {summary.records_per_s:,.0f} records/s,"
-            f" latency p50 {ms['p50']:,.0f} · p95 {ms['p95']:,.0f} · p99 {ms['p99']:,.0f} ms in all"
-        ),
-        f"  dead letters: {reasons or 'none'}; degraded predictions: {summary.degraded:,}",
-    ]
-    if summary.recovery_s is not None:
-        lines.append(f"  one worker was killed; it owned partitions again after {summary.recovery_s:.1f} s")
-    if last:
-        lines.append(last)
-    return "\n".join(lines)
-
-
-def _is_ready(address: str) -> bool:
-    try:
-        with urlopen(f"{address}/ready", timeout=1.0) as answer:  # noqa: S310 - our own loopback address
-            return bool(answer.status == 200)  # noqa: PLR2004 - OK
-    except (URLError, OSError):
-        return False

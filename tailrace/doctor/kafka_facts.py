@@ -80,7 +80,7 @@ class Lookout:
         """Where the scorers' group stands, with its notes; partitions without a commit are left out.
 
         A consumer that never joins is asked: librdkafka's admin client ends the process with a segmentation fault when
-        the group's coordinator answers that it is none, as a young broker's does (librdkafka issue 5040, seen with 2.15.1).
+        the group's coordinator answers that it is none, as a young broker's does (librdkafka issue 5040).
         """
         asked = [TopicPartition(self._records, p) for p in range(self._spec.partitions)]
         # Under read_committed the broker answers only once no transaction has offsets pending.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -64,8 +64,8 @@ class KafkaAdmin:
         self._reason = ""
         # Failures are raised with their reason; librdkafka would print each attempt besides.
         quiet = {"log_level": 2, "socket.connection.setup.timeout.ms": 3_000}
-        settings: dict[str, Any] = {**quiet, **conf, "error_cb": self._remember}
-        self._client = AdminClient(settings)
+        self._settings: dict[str, Any] = {**quiet, **conf, "error_cb": self._remember}
+        self._client = AdminClient(self._settings)
 
     def broker(self) -> Broker:
         """The cluster's id and the limits of one of its brokers.
@@ -153,10 +153,19 @@ class KafkaAdmin:
         Raises:
             UserError: nothing answers.
         """
-        wish = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])
-        asked = self._client.list_consumer_group_offsets([wish], request_timeout=self._timeout, require_stable=False)
-        answer = self._wait(asked[group], f"group {group}")
-        return {p.partition: (p.offset, p.metadata or "") for p in answer.topic_partitions if p.offset >= 0}
+        # A consumer that never joins is asked: librdkafka's admin client ends the process with a segmentation fault
+        # when the coordinator answers that it is none, as a young broker's does (issue 5040, seen with 2.15.1).
+        consumer = Consumer({**self._settings, "group.id": group, "isolation.level": "read_uncommitted"})
+        try:
+            answers = consumer.committed([TopicPartition(topic, p) for p in partitions], timeout=self._timeout)
+        except KafkaException as error:
+            raise self._user_error(error.args[0], f"group {group}") from error
+        finally:
+            consumer.close()
+        for answer in answers:
+            if answer.error is not None:
+                raise self._user_error(answer.error, f"group {group}")
+        return {a.partition: (a.offset, a.metadata or "") for a in answers if a.offset >= 0}
 
     def _leaderless(self, names: Sequence[str]) -> list[str]:
         asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=self._timeout)
