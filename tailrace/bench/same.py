@@ -36,7 +36,7 @@ def outputs(conf: Mapping[str, Any], topic: str) -> dict[At, list[bytes]]:
         ends = {part.partition: _end(reader, part) for part in parts}
         reader.assign(parts)
         deadline = time.monotonic() + READ_S
-        while any(at.offset < ends[at.partition] for at in reader.position(parts)):
+        while any(max(at.offset, 0) < ends[at.partition] for at in reader.position(parts)):
             if time.monotonic() > deadline:
                 raise Unavailable(f"{topic} could not be read back in {READ_S:g} s")
             for message in reader.consume(10_000, 0.2):
