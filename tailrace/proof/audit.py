@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from shared.core.deadletter import REASON, SOURCE
 from shared.core.errors import Unavailable
 from shared.core.records import CONTROL_HEADER
 
 Positions = dict[str, dict[int, int]]  # topic -> partition -> offset
+LEADER_S = 10.0
 TOPICS = ("records", "predictions", "records.dlq")
 
 
@@ -161,9 +162,21 @@ class Reader:
         """The offsets after the last record, by topic and partition."""
         found: Positions = {name: {} for name in TOPICS}
         for part in self._parts:
-            marks = self._consumer.get_watermark_offsets(part, timeout=10)
-            found[self._short[part.topic]][part.partition] = marks[1] if marks else 0
+            found[self._short[part.topic]][part.partition] = self._end(part)
         return found
+
+    def _end(self, part: TopicPartition) -> int:
+        """Tried again for a while: the leader of a topic just made, or of a broker just back, is not known at once."""
+        deadline = time.monotonic() + LEADER_S
+        while True:
+            try:
+                marks = self._consumer.get_watermark_offsets(part, timeout=LEADER_S)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"kafka: {part.topic}: {error.args[0].str()}") from error
+                time.sleep(0.1)
+            else:
+                return marks[1] if marks else 0
 
     def read(self, wait: float) -> list[tuple[str, Message]]:
         """What has come: (short topic name, message)."""

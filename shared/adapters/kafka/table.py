@@ -23,6 +23,9 @@ def _consumer(conf: Mapping[str, Any]) -> Consumer:
     )
 
 
+RETRY = 0.1  # s between tries while the topic's leader is not known
+
+
 class TableReader:
     """Reads a whole topic, and then what is new, without a group.
 
@@ -58,17 +61,27 @@ class TableReader:
             Unavailable: the broker does not answer in time, or the topic does not exist.
         """
         deadline = time.monotonic() + self._timeout
-        try:
-            if not self._at:
-                self._assign()
-            ends = {p: self._end(p) for p in self._at}
-            while any(self._at[p] < end for p, end in ends.items()):
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"kafka: {self._topic} could not be read to its end in {self._timeout:g} s")
-                yield from self._take(self._consumer.consume(1_000, 0.05))
+        ends: dict[int, int] = {}
+        while not ends:
+            try:
+                if not self._at:
+                    self._assign()
+                ends = {p: self._end(p) for p in self._at}
+            except KafkaException as error:  # a topic just made, or a broker just back: its leader is not known yet
+                self._wait(deadline, error)
+        while any(self._at[p] < end for p, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"kafka: {self._topic} could not be read to its end in {self._timeout:g} s")
+            yield from self._take(self._consumer.consume(1_000, 0.05))
+            try:
                 self._at.update({p.partition: max(p.offset, self._at[p.partition]) for p in self._positions()})
-        except KafkaException as error:
+            except KafkaException as error:
+                self._wait(deadline, error)
+
+    def _wait(self, deadline: float, error: KafkaException) -> None:
+        if time.monotonic() > deadline:
             raise Unavailable(f"kafka: {self._topic}: {error.args[0].str()}") from error
+        time.sleep(RETRY)
 
     def close(self) -> None:
         """Let the client go."""
@@ -76,6 +89,8 @@ class TableReader:
 
     def _assign(self) -> None:
         known = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+        if known.error is not None and known.error.retriable():
+            raise KafkaException(known.error)
         if known.error is not None:
             raise Unavailable(f"topic {self._topic}: {known.error.str()}; run `tailrace topics apply PIPELINE`")
         self._at = dict.fromkeys(known.partitions, 0)
