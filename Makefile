@@ -43,10 +43,10 @@ lint: setup  ## ruff, mypy --strict, import contracts
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 unit: setup  ## tests without a broker
-	@$(BIN)/pytest -q tests/unit tests/contract $(ARGS)
+	@$(BIN)/pytest -q tests/unit $(ARGS)
 
 system: setup  ## tests on the embedded stack
-	@$(BIN)/pytest -q tests/system $(ARGS)
+	@$(BIN)/pytest -q tests/contract tests/system $(ARGS)
 
 bench: setup  ## records/s, CPU and memory of the scorer beside a bare loop
 	@$(BIN)/tailrace bench scorer $(ARGS)
