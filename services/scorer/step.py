@@ -155,13 +155,21 @@ class ScorerStep:
         """The W3C trace context of a record, for its prediction; the first of repeated headers counts."""
         if not headers:
             return None
-        parent = next((value for name, value in headers if name == TRACEPARENT), None)
-        carried = self._tracer.carry(parent.decode("ascii", "replace")) if parent else None
+        parent = state = None
+        for header in headers:
+            name = header[0]
+            if name == TRACEPARENT:
+                parent = parent or header
+            elif name == TRACESTATE:
+                state = state or header
+        if parent is None or not parent[1]:
+            return None
+        context = parent[1].decode("ascii", "replace")
+        carried = self._tracer.carry(context)
         if carried is None:
             return None
-        kept: Headers = [(TRACEPARENT, carried.encode())]
-        kept += [h for h in headers if h[0] == TRACESTATE][:1]
-        return kept
+        first = parent if carried == context else (TRACEPARENT, carried.encode())
+        return [first] if state is None else [first, state]
 
 
 def _without(scored: Scored, refused: Any, part: Part) -> Scored:

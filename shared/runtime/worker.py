@@ -1,5 +1,6 @@
 """What every data-plane process has around its loop: settings, logs, metrics, health, traces, signals, exit codes."""
 
+import gc
 import platform
 import signal
 import sys
@@ -208,6 +209,8 @@ def run_worker(loop: Loop) -> None:
     """Run a loop until SIGTERM or SIGINT; the batch in hand is finished first."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
+    gc.collect()
+    gc.freeze()  # what the start made stays: the collector need not walk through it again (a seventh of a step's time)
     loop.run()
 
 
