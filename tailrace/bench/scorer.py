@@ -25,11 +25,11 @@ from shared.runtime.settings import load_settings, read_secret
 from tailrace.bench.material import FEATURES, NAME, PARTITIONS, VARIANTS, Variant, make_model, preload, write_pipeline
 from tailrace.bench.process import Measured, measure_run
 from tailrace.bench.same import differences, outputs
-from tailrace.cli.topics import ensure_topics
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.program import Program
 from tailrace.stack.services import Order, scorers
 from tailrace.stack.stack import Stack, to_stderr
+from tailrace.stack.topics import ensure_topics
 
 BARE = "bare loop, exactly_once"
 BARE_LOOP = Path(__file__).parents[2] / "benchmarks" / "bare_loop.py"

@@ -9,8 +9,8 @@ import msgspec
 import typer
 
 from shared.runtime.settings import Settings, load_settings
-from tailrace.stack.endpoints import SETTINGS
-from tailrace.stack.state import StateFolder, state_folder
+from tailrace.stack.running import running_stack
+from tailrace.stack.state import state_folder
 
 _warned: set[str] = set()
 
@@ -32,16 +32,6 @@ def cli_settings(environ: Mapping[str, str] | None = None) -> Settings:
             _warned.add(warning)
             typer.echo(f"warning: {warning}", err=True)
     return settings
-
-
-def running_stack(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings that lead to the running embedded stack; empty where none runs."""
-    folder = StateFolder(state_folder(environ))
-    # What a stack wrote that was killed since then would lead nowhere, so the lock is asked too.
-    content = folder.read() if folder.held() else None
-    if content is None:
-        return {}
-    return {SETTINGS[part]: address for part, address in content.endpoints.items() if part in SETTINGS and address}
 
 
 def emit(obj: Any, as_json: bool, human: Callable[[], str]) -> None:  # noqa: FBT001 - the flag as the user gave it

@@ -30,9 +30,11 @@ def plan(pipeline: PipelineArgument, as_json: Json = False) -> None:  # noqa: FB
 
     Example: tailrace topics plan flights
     """
+    from tailrace.stack.topics import topic_faults, topic_plan  # noqa: PLC0415 - keeps --help fast
+
     spec, admin = _open(pipeline)
-    found = _compare(spec, admin)
-    faults = _faults(spec, admin)
+    found = topic_plan(spec, admin)
+    faults = topic_faults(spec, admin)
     emit(_result(found, faults), as_json, lambda: _text(found, faults, f"{spec.name}: every topic is as it should be"))
     raise typer.Exit(2 if found.refused else 1 if found.work or faults else 0)
 
@@ -43,43 +45,15 @@ def apply_(pipeline: PipelineArgument, as_json: Json = False) -> None:  # noqa: 
 
     Example: tailrace topics apply flights
     """
+    from tailrace.stack.topics import make_topics, topic_faults, topic_plan  # noqa: PLC0415 - keeps --help fast
+
     spec, admin = _open(pipeline)
-    found = _compare(spec, admin)
+    found = topic_plan(spec, admin)
     if not found.refused:
-        make(admin, spec, found)
-    faults = () if found.refused else _faults(spec, admin)
+        make_topics(admin, spec, found)
+    faults = () if found.refused else topic_faults(spec, admin)
     emit(_result(found, faults), as_json, lambda: _text(found, faults, f"{spec.name}: nothing to do"))
     raise typer.Exit(2 if found.refused else 1 if faults else 0)
-
-
-def ensure_topics(admin: "KafkaAdmin", spec: "PipelineSpec") -> "Plan":
-    """Make the pipeline's topics on a broker, as `apply` does, for commands that need them.
-
-    Returns:
-        What was done.
-
-    Raises:
-        UserError: a topic is there with another partition count, or the broker refuses.
-    """
-    from shared.core.errors import UserError  # noqa: PLC0415 - keeps --help fast
-
-    found = _compare(spec, admin)
-    if found.refused:
-        remedy = f"see `tailrace topics plan {spec.name}`"
-        raise UserError("; ".join(f"{a.topic} {a.what}" for a in found.refused), remedy=remedy)
-    make(admin, spec, found)
-    return found
-
-
-def make(admin: "KafkaAdmin", spec: "PipelineSpec", found: "Plan") -> None:
-    """Do what a plan says, and wait until the topics are really there."""
-    from shared.core.topics import wanted  # noqa: PLC0415 - keeps --help fast
-
-    new = {action.topic for action in found.work if action.kind == "create"}
-    admin.create([want for want in wanted(spec) if want.name in new])
-    for action in found.work:
-        if action.kind == "alter":
-            admin.alter(action.topic, {name: value for name, (_, value) in action.changes.items()})
 
 
 def _open(pipeline: str) -> "tuple[PipelineSpec, KafkaAdmin]":
@@ -90,21 +64,6 @@ def _open(pipeline: str) -> "tuple[PipelineSpec, KafkaAdmin]":
 
     spec = load_pipeline(pipeline).spec
     return spec, KafkaAdmin(client_config(cli_settings().kafka, read_secret))
-
-
-def _compare(spec: "PipelineSpec", admin: "KafkaAdmin") -> "Plan":
-    from shared.core.topic_plan import compare  # noqa: PLC0415 - keeps --help fast
-    from shared.core.topics import wanted  # noqa: PLC0415 - the same
-
-    wants = wanted(spec)
-    return compare(wants, admin.topics([want.name for want in wants]))
-
-
-def _faults(spec: "PipelineSpec", admin: "KafkaAdmin") -> tuple[str, ...]:
-    from shared.core.topic_plan import faults  # noqa: PLC0415 - keeps --help fast
-    from shared.core.topics import wanted  # noqa: PLC0415 - the same
-
-    return faults(spec, admin.topics([want.name for want in wanted(spec)]))
 
 
 def _result(found: "Plan", faults: Iterable[str]) -> dict[str, Any]:

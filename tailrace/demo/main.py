@@ -26,7 +26,6 @@ from shared.adapters.pipeline_yaml import Pipeline
 from shared.core.errors import UserError
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
-from tailrace.cli.topics import ensure_topics
 from tailrace.demo.mix import Mix
 from tailrace.demo.screen import Screen
 from tailrace.demo.summary import Summary
@@ -38,6 +37,7 @@ from tailrace.stack.program import Event
 from tailrace.stack.ready import is_ready
 from tailrace.stack.services import SERVICE_PROGRAMS, Order
 from tailrace.stack.stack import Stack
+from tailrace.stack.topics import ensure_topics
 
 READY_S = 60.0  # s until workers own partitions and have their model
 DRAIN_S = 90.0  # s until every record has its outcome after the last one was sent

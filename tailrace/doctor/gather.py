@@ -17,11 +17,11 @@ from shared.core.errors import TailraceError, Unavailable, UserError
 from shared.core.pipeline import PipelineSpec
 from shared.runtime.settings import Settings, load_settings, read_secret
 from shared.runtime.worker import redis_address
-from tailrace.cli.common import running_stack
 from tailrace.doctor.facts import Beat, Disk, Facts, Origin, Partition, PipelineFacts, Server
 from tailrace.doctor.kafka_facts import Lookout
 from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import SETTINGS
+from tailrace.stack.running import running_stack
 from tailrace.stack.state import StateFolder, state_folder
 from tailrace.stack.status import look
 

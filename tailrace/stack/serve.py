@@ -18,12 +18,12 @@ from shared.adapters.kafka.config import client_config
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
 from shared.runtime.settings import load_settings, read_secret
-from tailrace.cli.topics import ensure_topics
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
 from tailrace.stack.signals import Terminated, stoppable
 from tailrace.stack.stack import PARTS, Stack, to_stderr
 from tailrace.stack.state import StackFile, StateFolder
+from tailrace.stack.topics import ensure_topics
 
 _POLL_S = 0.1
 _ERROR = "error: "

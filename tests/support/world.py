@@ -21,12 +21,12 @@ from shared.core.pipeline_file import decode
 from shared.core.records import Application, BundleRef, Headers, Rollout
 from shared.core.topics import topic
 from shared.runtime.settings import KafkaSettings, Settings
-from tailrace.cli.topics import ensure_topics
 from tailrace.proof.audit import Account, audit
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import free_port
 from tailrace.stack.services import Order, scorers
 from tailrace.stack.supervisor import Supervisor
+from tailrace.stack.topics import ensure_topics
 from tests.support.bundles import START, Kit, make_kit
 from tests.support.spec import make_tree
 

@@ -20,10 +20,10 @@ from shared.adapters.kafka.announcer import Announcer
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.records import BundleRef, Heartbeat, Rollout
 from tailrace.cli import doctor as command
-from tailrace.cli.topics import ensure_topics
 from tailrace.stack.ports import reachable
 from tailrace.stack.program import Program
 from tailrace.stack.stack import Stack
+from tailrace.stack.topics import ensure_topics
 
 pytestmark = pytest.mark.system
 PIPELINE = "tests/data/parcels"
