@@ -34,8 +34,9 @@ def main(where: str) -> None:
         redactor = Redactor(spec.privacy, spec.record, privacy_secret(settings.privacy, spec.privacy))
         store = ModelStore(spec, settings, w.metrics, w.clock)
         versions = Versions(spec, codec, store, w.health)
-        follower = RolloutFollower(_reader(w, "models"), spec.name, versions.announced)
-        versions.table = follower.refresh(True)
+        follower = RolloutFollower(_reader(w, "models"), spec.name, lambda _: None)
+        versions.follow(follower.refresh(True))
+        follower.changed = versions.announced
         cache = _cache(w)
         topics = (topic(spec.name, "predictions"), topic(spec.name, "journal"))
         step = ScorerStep(spec, codec, cache, versions.scoring, redactor, topics, w.metrics, w.tracer)

@@ -27,6 +27,14 @@ class Versions:
         self._ready: dict[int, Scoring] = {}
         self.table = RolloutTable()
 
+    def follow(self, table: RolloutTable) -> None:
+        """Take the table over, and load what is in force or may come; older versions are loaded when asked for."""
+        self.table = table
+        newest = table.newest_active()
+        for rollout in table:
+            if newest is None or rollout.epoch >= newest.epoch:
+                self.announced(rollout)
+
     def announced(self, rollout: Rollout) -> None:
         """A new value of `models`: load its bundle now, in the background, so that a barrier finds it ready."""
         self._ready.pop(rollout.epoch, None)

@@ -29,11 +29,11 @@ class RolloutFollower:
     Args:
         reader: of `<pipeline>.models`.
         pipeline: values of another pipeline are ignored.
-        changed: told of each new value, e.g. to load its model beforehand.
+        changed: told of each new value, e.g. to load its model beforehand; may be set later.
     """
 
     def __init__(self, reader: TopicReader, pipeline: str, changed: Callable[[Rollout], None]) -> None:
-        self._reader, self._pipeline, self._changed = reader, pipeline, changed
+        self._reader, self._pipeline, self.changed = reader, pipeline, changed
         self._decode = msgspec.json.Decoder(Rollout).decode
         self._log = get_logger("models")
         self.table = RolloutTable()
@@ -48,7 +48,7 @@ class RolloutFollower:
                 continue
             if rollout.pipeline == self._pipeline:
                 self.table.put(rollout)
-                self._changed(rollout)
+                self.changed(rollout)
         return self.table
 
 

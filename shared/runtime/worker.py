@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -38,7 +39,7 @@ from shared.runtime.timeouts import check_timeouts
 from shared.runtime.watchdog import Watchdog
 
 EXIT_ANSWER_NO, EXIT_CONFIGURATION, EXIT_MODEL, EXIT_FENCED = 1, 2, 3, 4
-MAX_TURN_AGE = 60.0  # s without a turn of the loop after which the process counts as dead
+MAX_TURN_AGE = 90.0  # s without a turn of the loop after which the process counts as dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker
     clock, registry = SystemClock(), CollectorRegistry()
     metrics = PrometheusMetrics(registry)
     metrics.gauge(
-        "tailrace_build_info", 1, service=service, pipeline=pipeline.spec.name, version="0.1.0",
+        "tailrace_build_info", 1, service=service, pipeline=pipeline.spec.name, version=version("tailrace"),
         python=platform.python_version(),
     )  # fmt: skip
     if settings.worker.restarts:
@@ -144,6 +145,7 @@ def build_loop(
 
     def gap(partition: int, start: int, end: int) -> None:
         """Retention was faster than we: the records are gone, and nobody may believe otherwise."""
+        w.metrics.count("tailrace_records_total", end - start, pipeline=spec.name, outcome="skipped")
         log.error("records lost to retention", partition=partition, first=start, last=end - 1, records=end - start)
 
     sink = KafkaSink(
