@@ -160,6 +160,9 @@ def _properties(data: Path, ports: KafkaPorts) -> str:
         "group.min.session.timeout.ms": 1_000,
         "group.consumer.min.session.timeout.ms": 1_000,
         "group.consumer.min.heartbeat.interval.ms": 300,
+        # KIP-848 has the session time-out on the broker (45 s by default): ours is the classic protocol's.
+        "group.consumer.session.timeout.ms": 6_000,
+        "group.consumer.heartbeat.interval.ms": 1_000,
         # A dead worker's open transaction hides its partition until the sweep: every 10 s by default.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1_000,
         # A broker that was killed is let back in when its old session is over: after 9 s by default.
