@@ -89,7 +89,7 @@ class KafkaSink:
                 try:
                     produce(topic, value, key, partition, report, headers=header)
                 except BufferError:
-                    self._producer.poll(FULL_QUEUE_WAIT)
+                    self._wait(self._producer.poll, FULL_QUEUE_WAIT)
                 except KafkaException as error:
                     raise classify(error) from error
                 else:
@@ -98,7 +98,7 @@ class KafkaSink:
     def flush(self) -> None:
         """Wait until every message is acknowledged, within the transaction's time-out."""
         deadline = self._clock.monotonic() + self._budget
-        while self._producer.flush(self._call):
+        while self._wait(self._producer.flush, self._call):
             if self._clock.monotonic() > deadline:
                 raise Fatal("messages were not acknowledged in time", transient=True)
         if self._failed:
@@ -149,7 +149,15 @@ class KafkaSink:
             with suppress(KafkaException):  # none open, or the broker is gone: its time-out ends it
                 self._producer.abort_transaction(self._call)
         self._producer.purge()
-        self._producer.flush(0)
+        with suppress(KafkaException):  # what ended this producer, once more: whoever closes it has heard of it
+            self._producer.flush(0)
+
+    def _wait(self, call: Callable[[float], int], seconds: float) -> int:
+        """Serve the client's queues; a producer that was fenced meanwhile is told here as well."""
+        try:
+            return call(seconds)
+        except KafkaException as error:
+            raise classify(error) from error
 
     def _again(self, call: Callable[[], Any]) -> None:
         """Call until it succeeds: a retriable error means the same call with the same arguments, within the budget."""

@@ -113,17 +113,19 @@ class KafkaSource:
         self._listener.assigned(positions)
 
     def commit(self, offsets: Mapping[int, Committed]) -> None:
-        """See `Source.commit`. Raises a `LogError`."""
+        """See `Source.commit`. Raises `Abortable`: transient unless the note itself is at fault."""
         listed = [
             TopicPartition(self._topic, p, c.offset, msgspec.json.encode(c.note).decode()) for p, c in offsets.items()
         ]
         try:
             answers = self._consumer.commit(offsets=listed, asynchronous=False)
         except KafkaException as error:
-            raise Abortable(str(classify(error)), transient=True) from error
+            transient = error.args[0].code() != KafkaError.OFFSET_METADATA_TOO_LARGE
+            raise Abortable(str(classify(error)), transient=transient) from error
         for answer in answers or ():
             if answer.error is not None:
-                raise Abortable(f"offset of partition {answer.partition}: {answer.error.str()}", transient=True)
+                transient = answer.error.code() != KafkaError.OFFSET_METADATA_TOO_LARGE
+                raise Abortable(f"offset of partition {answer.partition}: {answer.error.str()}", transient=transient)
 
     def lag(self) -> int:
         """See `Source.lag`; from the last fetch's high watermarks."""
