@@ -32,6 +32,8 @@ class MemorySink:
         """Begin a transaction."""
 
         def action() -> None:
+            if not self._id:
+                return
             if self._transaction is not None:
                 raise MisuseError("begin within a transaction")
             self._transaction = self._log.begin(self._id, self._epoch)
@@ -63,6 +65,8 @@ class MemorySink:
 
         def action() -> None:
             self._drain()
+            if not self._id:
+                return
             self._log.end(self._open(), self._epoch, "committed")
             self._transaction = None
 
@@ -70,6 +74,8 @@ class MemorySink:
 
     def abort(self) -> None:
         """Abort the transaction."""
+        if not self._id:
+            return
         if self._transaction is None:
             raise Fatal("_STATE: no transaction is open")
         if not isinstance(self._broken, Abortable | None):
