@@ -5,8 +5,8 @@ The only user of the `redis` library. Both raise `Unavailable` for whatever the 
 
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ _OUTCOMES: Mapping[int, Outcome] = {ord("n"): "newer", ord("o"): "older", ord("d
 _SCRIPT = Path(__file__).with_name("merge_versions.lua")
 _CHUNK = 1_000
 """Lines that one call of the script merges: a script blocks the server for all others."""
+_SWAP = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,35 @@ class RedisWriter:
                 results[index] = _OUTCOMES[code]
         return results
 
+    def markers(self, partitions: Sequence[int]) -> list[str]:
+        """The marker of each partition of the topic that Redis is filled from; empty where there is none.
+
+        Raises:
+            Unavailable: Redis is away or refuses; so with `mark` and `swap`.
+        """
+        if not partitions:
+            return []
+        with _as_unavailable():
+            found: Any = self._redis.mget([self._marker(p) for p in partitions])
+            return [(marker or b"").decode("ascii", "replace") for marker in found]
+
+    def mark(self, partitions: Sequence[int], marker: str) -> None:
+        """Set the markers of these partitions."""
+        with _as_unavailable():
+            self._redis.mset({self._marker(p): marker for p in partitions})
+
+    def swap(self, partitions: Sequence[int], old: str, new: str) -> None:
+        """Set the markers that are `old`; others stay as they are, and so does the absence of one."""
+        with _as_unavailable():
+            for partition in partitions:
+                self._redis.eval(_SWAP, 1, self._marker(partition), old, new)
+
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+    def _marker(self, partition: int) -> str:
+        return f"tailrace:{{{self._pipeline}}}:~filled:{partition}"  # no group can have this name
 
     def _calls(
         self, updates: Sequence[FeatureUpdate], results: list[Outcome]
@@ -143,6 +170,14 @@ class RedisWriter:
         for call in calls:
             pipe.evalsha(self._sha, 1, *call)
         return pipe.execute(raise_on_error=False)
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise Unavailable(f"Redis: {error}") from error
 
 
 class _TimedSocket:

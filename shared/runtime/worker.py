@@ -25,6 +25,7 @@ from shared.core.errors import Fenced, ModelRefused, TailraceError, Unavailable,
 from shared.core.metrics import Metrics
 from shared.core.pacing import Pacer
 from shared.core.ports import Clock, Step, Tracer
+from shared.core.refill import Refill
 from shared.core.topics import TopicName, topic
 from shared.runtime.clock import SystemClock
 from shared.runtime.controls import Controls, NoControls
@@ -119,6 +120,7 @@ def build_loop(
     withhold: Withhold | None = None,
     withhold_key: Withhold | None = None,
     exactly_once: bool | None = None,
+    refill: Refill | None = None,
 ) -> Loop:
     """The loop of a service on a real Kafka.
 
@@ -132,6 +134,7 @@ def build_loop(
         withhold: makes a dead letter's body fit to leave.
         withhold_key: the same for its key.
         exactly_once: overrides the pipeline's guarantee.
+        refill: says when to read from the beginning again; at least once only.
 
     Raises:
         UserError: time-outs contradict each other or the broker's limits; the broker cannot be reached.
@@ -168,8 +171,9 @@ def build_loop(
 
     def connect(loop: Loop) -> tuple[KafkaSource, Delivery]:
         taken = KafkaSource(
-            conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap, marks=probe.marks
-        )
+            conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap, marks=probe.marks,
+            refill=refill,
+        )  # fmt: skip
         if transactional:
             return taken, ExactlyOnce(sink, w.watchdog, w.clock)
         return taken, AtLeastOnce(sink, taken, w.watchdog)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from shared.core.errors import Unavailable
 from shared.core.ports import Batch, Listener
 from shared.core.records import Committed
+from shared.core.refill import NoRefill, Refill
 from shared.testing.faults import Faults
 from shared.testing.group import check_notes
 from shared.testing.log import Log, MemoryMessage
@@ -19,9 +20,20 @@ class MemorySource:
         topic: the input topic.
         listener: told of the assignment.
         name: of this client; a new membership gets a number on top.
+        refill: says which partitions start at their beginning, whatever is committed.
     """
 
-    def __init__(self, log: Log, *, group: str, topic: str, listener: Listener, name: str = "worker") -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        group: str,
+        topic: str,
+        listener: Listener,
+        name: str = "worker",
+        refill: Refill | None = None,
+    ) -> None:
+        self._refill = refill or NoRefill()
         self._log, self._topic, self._listener, self._name = log, topic, listener, name
         self._group_name, self._group = group, log.group(group, topic)
         self._next: dict[int, int] = {}
@@ -45,6 +57,8 @@ class MemorySource:
     def poll(self, limit: int, gather: float, idle: float) -> Batch:
         """See `Source.poll`; nothing is waited for."""
         del gather, idle
+        if self._refill.due(self._next):
+            self.rewind()
         self.faults.around("poll", self._sync)
         messages = self._take(limit)
         return Batch(messages, self.token(), self.generation)
@@ -75,6 +89,7 @@ class MemorySource:
             self._group.offsets.update(offsets)
 
         self.faults.around("commit", action)
+        self._refill.committed(offsets)
 
     def lag(self) -> int:
         """See `Source.lag`."""
@@ -117,8 +132,10 @@ class MemorySource:
         tell(sorted(partitions))
 
     def _place(self, positions: Mapping[int, Committed]) -> None:
-        self._next.update({p: max(c.offset, 0) for p, c in positions.items()})
-        self._listener.assigned(positions)
+        again = self._refill.begin(positions)
+        told = {p: Committed(-1, c.note) if p in again else c for p, c in positions.items()}
+        self._next.update({p: max(c.offset, 0) for p, c in told.items()})
+        self._listener.assigned(told)
 
     def _take(self, limit: int) -> list[MemoryMessage]:
         """Runs of each partition's records; another partition comes first each time."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,15 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.pipeline_yaml import load_pipeline
-from shared.adapters.redis_features import RedisAddress, RedisReader
+from shared.adapters.redis_features import RedisAddress, RedisReader, RedisWriter
+from shared.core.metrics import NullMetrics
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import FeatureUpdate
 from shared.core.topics import topic, wanted
 from shared.core.versions import encode_version, entity_key
+from shared.runtime.breaker import Breaker
+from shared.runtime.cache import FeatureCache
+from shared.runtime.clock import SystemClock
 from tests.support.redis_server import RedisServer
 from tests.support.wait import until
 
@@ -149,3 +154,58 @@ def test_wrong_login_ends_at_once(pipeline: Path, kafka: str) -> None:
         guarded = server.url.replace("redis://", "redis://nobody:wrong@")
         with writer(pipeline, kafka, guarded) as process:
             assert process.wait(30) == 2
+
+
+def test_emptied_redis_is_filled_again(pipeline: Path, kafka: str) -> None:
+    """F21: a Redis killed and back empty is filled from the topic without one new update; scorers degrade meanwhile."""
+    spec = load_pipeline(str(pipeline)).spec
+    updates = [load(d, m, d + m / 100) for m in range(20) for d in range(40)]
+    keys = [entity_key(spec.name, "traffic", f"D{d}") for d in range(40)]
+    expected = [stored([u for u in updates if u.entity == f"D{d}"]) for d in range(40)]
+    produce(kafka, spec, updates)
+    with RedisServer() as server, writer(pipeline, kafka, server.url) as process:
+        until(lambda: committed(kafka, spec) == len(updates), "the updates", 60)
+        reader, lookups = RedisReader(RedisAddress(server.url)), scorer_view(spec, server.url)
+        assert expected == reader.mget(keys, 5.0)
+        assert {""} == causes(lookups)
+        server.kill()
+        assert {"down"} == causes(lookups)
+        server.start()
+        emptied = time.monotonic()
+        assert causes(lookups) <= {"down", "missing", ""}
+        until(lambda: reader.mget(keys, 5.0) == expected, "the values", 60)
+        print(f"{len(updates)} updates were back {time.monotonic() - emptied:.1f} s after an empty start")
+        until(lambda: causes(lookups) == {""}, "scorers that find them", 30)
+        until(lambda: committed(kafka, spec) == len(updates), "the offsets", 30)
+        text = log_of(pipeline).read_text("utf-8")
+        assert process.poll() is None
+        until(lambda: markers(spec, server.url) <= {"filled"}, "the markers", 30)
+        assert text.count("was emptied, or is new") >= 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        reader.close()
+
+
+def scorer_view(spec: PipelineSpec, redis_url: str) -> FeatureCache:
+    """The cache as a scorer asks it, without memory of its own."""
+    clock, metrics = SystemClock(), NullMetrics()
+    breaker = Breaker(3, 0.1, clock, metrics)
+    reader = RedisReader(RedisAddress(redis_url))
+    return FeatureCache(
+        reader, spec.lookups, spec.name, clock, metrics, local_max_age=0.0, timeout=1.0, breaker=breaker, local_size=0
+    )
+
+
+def causes(lookups: FeatureCache) -> set[str]:
+    """Why records of all depots get nothing; empty where they get their values. Any other flags them as degraded."""
+    entities = [f"D{d}" for d in range(40)]
+    return set(lookups.get_many({"traffic": entities}, [T0 + 30 * 60_000] * 40).causes["traffic"])
+
+
+def markers(spec: PipelineSpec, redis_url: str) -> set[str]:
+    """The markers of all partitions that hold an update."""
+    client = RedisWriter(RedisAddress(redis_url), spec.name, spec.lookups)
+    try:
+        return set(client.markers(range(spec.partitions)))
+    finally:
+        client.close()

@@ -1,12 +1,14 @@
 """The feature writer: `python -m services.ingest.features.main PIPELINE`. Wiring only."""
 
 import sys
+from uuid import uuid4
 
 from services.ingest.features.step import FeatureWriterStep
 from shared.adapters.redis_features import RedisReader, RedisWriter
 from shared.core.errors import Unavailable
 from shared.core.topics import topic
 from shared.runtime.probe import Probe
+from shared.runtime.refill import MarkedRefill
 from shared.runtime.worker import Worker, build_loop, exit_code, redis_address, run_worker, worker
 
 CHECK_TIMEOUT = 5.0  # s; a start has time that a batch has not
@@ -28,7 +30,10 @@ def main(where: str) -> None:
             tracer=w.tracer, clock=w.clock,
         )  # fmt: skip
         # Redis takes no part in a Kafka transaction; the merge there is idempotent, so at least once is enough.
-        loop = build_loop(w, step, source="features", letters="features.dlq", probe=probe, exactly_once=False)
+        loop = build_loop(
+            w, step, source="features", letters="features.dlq", probe=probe, exactly_once=False,
+            refill=MarkedRefill(writer, w.clock, uuid4().hex),
+        )  # fmt: skip
         try:
             run_worker(loop)
         finally:

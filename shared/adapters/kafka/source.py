@@ -11,6 +11,7 @@ from shared.adapters.kafka.errors import classify
 from shared.core.errors import Abortable, Fatal, Unavailable, UserError
 from shared.core.ports import Batch, Listener
 from shared.core.records import Committed, Note
+from shared.core.refill import NoRefill, Refill
 
 _decode_note = msgspec.json.Decoder(Note).decode
 STATISTICS_MS = 5_000
@@ -59,6 +60,7 @@ class KafkaSource:
         call_timeout: s that one request may take.
         gap: told of (partition, from, to) where retention deleted records before they were read.
         marks: told of (partition, high watermark, last stable offset) every few seconds.
+        refill: says which partitions start at their beginning, whatever is committed.
     """
 
     def __init__(
@@ -70,9 +72,10 @@ class KafkaSource:
         call_timeout: float,
         gap: Callable[[int, int, int], None],
         marks: Callable[[int, int, int], None] = lambda *_: None,
+        refill: Refill | None = None,
     ) -> None:
         self._topic, self._listener, self._call, self._gap = topic, listener, call_timeout, gap
-        self._marks = marks
+        self._marks, self._refill = marks, refill or NoRefill()
         self._next: dict[int, int] = {}  # partition -> next offset to take; -1: its beginning
         self._stopped: set[int] = set()
         self._dirty = False  # the assignment or a position changed: the next batch may hold records of before
@@ -82,6 +85,8 @@ class KafkaSource:
 
     def poll(self, limit: int, gather: float, idle: float) -> Batch:
         """See `Source.poll`. `consume(n, t)` waits for n or the whole t, hence one record first, then the rest."""
+        if self._refill.due(self._next):
+            self.rewind()
         try:
             messages: list[Message] = self._consumer.consume(1, idle)
             if messages and limit > 1:
@@ -126,6 +131,7 @@ class KafkaSource:
             if answer.error is not None:
                 transient = answer.error.code() != KafkaError.OFFSET_METADATA_TOO_LARGE
                 raise Abortable(f"offset of partition {answer.partition}: {answer.error.str()}", transient=transient)
+        self._refill.committed(offsets)
 
     def lag(self) -> int:
         """See `Source.lag`; from the last fetch's high watermarks."""
@@ -192,7 +198,11 @@ class KafkaSource:
         for answer in answers:
             if answer.error is not None:
                 raise Unavailable(f"kafka: committed offset of partition {answer.partition}: {answer.error.str()}")
-        return {a.partition: Committed(max(a.offset, -1), _note(a.metadata)) for a in answers}
+        again = self._refill.begin(partitions)
+        return {
+            a.partition: Committed(-1 if a.partition in again else max(a.offset, -1), _note(a.metadata))
+            for a in answers
+        }
 
     def _current(self, messages: Sequence[Message]) -> list[Message]:
         """Only records of owned, running partitions, from their positions on."""
