@@ -98,8 +98,9 @@ def parse(text: str, where: str) -> Any:
 
 def _places(where: str | Path) -> Iterable[Path]:
     path = Path(where)
+    named = str(where).rstrip("/")  # the shell completes a folder's name with a slash
     yield path / FILE if path.is_dir() or path.suffix not in (".yaml", ".yml") else path
-    if path.name == str(where) and not path.suffix:
+    if path.name == named and not path.suffix:
         if folder := os.environ.get("TAILRACE_PIPELINES"):
             yield Path(folder) / path / FILE
         yield Path("pipelines") / path / FILE

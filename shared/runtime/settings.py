@@ -174,21 +174,28 @@ def load_settings(environ: Mapping[str, str] | None = None) -> tuple[Settings, l
     try:
         return msgspec.convert(tree, Settings, strict=False), warnings
     except msgspec.ValidationError as error:
-        raise UserError(
-            f"settings: {error}", remedy="mend the variable or the file; `tailrace settings` lists them"
-        ) from None
+        what, _, place = str(error).partition(" - at `$.")
+        section, _, name = place.rstrip("`").partition(".")
+        key = f"{PREFIX}{section.upper()}__{name.upper()}" if name else "settings"
+        source = f"mend that variable, or {section}.{name} in {env.get('TAILRACE_CONFIG') or 'the file of settings'}"
+        raise UserError(f"{key}: {what}", remedy=f"{source}; `tailrace settings` lists them") from None
 
 
 def read_secret(path: str, *, setting: str) -> str:
     """The content of a secret's file, without the newline at its end.
 
     Raises:
-        UserError: the file cannot be read; names the setting, never the content.
+        UserError: the file cannot be read or is empty; names the setting, never the content.
     """
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        secret = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
         raise UserError(f"{setting}: cannot read {path} ({error.strerror})", remedy="name a readable file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{setting}: {path} is no text in UTF-8", remedy="write the secret as text") from None
+    if not secret:
+        raise UserError(f"{setting}: {path} is empty", remedy="write the secret into it")
+    return secret
 
 
 def _known(path: list[str]) -> bool:
@@ -210,7 +217,8 @@ def _read_file(name: str) -> dict[str, Any]:
     try:
         tree = msgspec.yaml.decode(Path(name).read_bytes())
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(f"TAILRACE_CONFIG: cannot read {name} ({error})", remedy="name a readable YAML file") from None
+        why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())  # PyYAML's has five lines
+        raise UserError(f"TAILRACE_CONFIG: cannot read {name} ({why})", remedy="name a readable YAML file") from None
     if not isinstance(tree, dict):
         raise UserError(f"{name}: must be a mapping of sections", remedy="see `tailrace settings`")
     return tree

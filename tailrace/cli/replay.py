@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.ingest.replay.plan import Selection
     from shared.adapters.history import HistoryFiles
     from shared.adapters.pipeline_yaml import Pipeline
+    from shared.runtime.settings import Settings
 
 
 def replay(
@@ -60,6 +61,7 @@ def replay(
     """
     from services.ingest.replay.main import Options  # noqa: PLC0415 - keeps --help fast
     from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from tailrace.cli.common import cli_settings, need  # noqa: PLC0415 - the same
     from tailrace.stack.state import state_folder  # noqa: PLC0415 - the same
 
     loaded = load_pipeline(pipeline)
@@ -76,19 +78,20 @@ def replay(
         trace_sample=trace_sample,
         seed=seed,
     )
-    _run(loaded, _files(loaded, file, features, labels), options, as_json=as_json)
+    files, settings = _files(loaded, file, features, labels), cli_settings()
+    need(settings, "kafka")
+    _run(loaded, files, settings, options, as_json=as_json)
 
 
-def _run(loaded: "Pipeline", files: "HistoryFiles", options: "Options", *, as_json: bool) -> None:
+def _run(loaded: "Pipeline", files: "HistoryFiles", settings: "Settings", options: "Options", *, as_json: bool) -> None:
     from services.ingest.replay import main  # noqa: PLC0415 - keeps --help fast
     from services.ingest.replay.terms import Hooks  # noqa: PLC0415 - the same
-    from tailrace.cli.common import cli_settings, emit  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
     from tailrace.cli.replay_progress import ProgressLine, summary  # noqa: PLC0415 - the same
 
     with _interruptible() as stop, ProgressLine(sys.stderr) as line:
         hooks = Hooks(on_progress=line.show)
-        kafka = cli_settings().kafka
-        report = main.replay(loaded.spec, files, kafka, options, hooks=hooks, stop=stop, say=line.say)
+        report = main.replay(loaded.spec, files, settings.kafka, options, hooks=hooks, stop=stop, say=line.say)
     emit(report, as_json, lambda: summary(report))
     if report.interrupted:
         raise typer.Exit(130)

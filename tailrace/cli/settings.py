@@ -19,7 +19,7 @@ def settings(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON o
 
     from tailrace.cli.common import cli_settings  # noqa: PLC0415 - the same
 
-    tree: dict[str, dict[str, Any]] = msgspec.to_builtins(cli_settings())
+    tree: dict[str, dict[str, Any]] = msgspec.to_builtins(cli_settings(quiet=False))
     tree["kafka"]["client"] = dict.fromkeys(tree["kafka"]["client"], "***")  # may hold a password by librdkafka's name
     for section in ("redis", "mlflow"):
         tree[section]["url"] = _without_password(tree[section]["url"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tailrace.cli.common import cli_settings, emit
+from tailrace.cli.common import cli_settings, emit, need
 
 if TYPE_CHECKING:
     from shared.adapters.kafka.admin import KafkaAdmin
@@ -63,7 +63,9 @@ def _open(pipeline: str) -> "tuple[PipelineSpec, KafkaAdmin]":
     from shared.runtime.settings import read_secret  # noqa: PLC0415 - the same
 
     spec = load_pipeline(pipeline).spec
-    return spec, KafkaAdmin(client_config(cli_settings().kafka, read_secret))
+    settings = cli_settings()
+    need(settings, "kafka")
+    return spec, KafkaAdmin(client_config(settings.kafka, read_secret))
 
 
 def _result(found: "Plan", faults: Iterable[str]) -> dict[str, Any]:

@@ -33,18 +33,22 @@ def train(
 
     Example: tailrace train flights --until 2013-02-01
     """
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - keeps --help fast
+    from tailrace.cli.common import cli_settings, emit, need  # noqa: PLC0415 - the same
+
+    say = _Progress()
+    loaded, settings = load_pipeline(pipeline), cli_settings()
+    if out is None:
+        need(settings, "kafka", "mlflow")
+    # Seconds of imports: after whatever can be wrong has been looked at.
     from services.retrainer.announce import announcing  # noqa: PLC0415 - keeps --help fast
     from services.retrainer.dataset import Files, bound  # noqa: PLC0415 - the same
     from services.retrainer.main import train as run  # noqa: PLC0415 - the same
     from shared.adapters.history import history_files  # noqa: PLC0415 - the same
-    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
     from shared.runtime.clock import SystemClock  # noqa: PLC0415 - the same
-    from tailrace.cli.common import cli_settings, emit  # noqa: PLC0415 - the same
     from tailrace.stack.cache import cache_folder  # noqa: PLC0415 - the same
     from tailrace.stack.state import state_folder  # noqa: PLC0415 - the same
 
-    say = _Progress()
-    loaded, settings = load_pipeline(pipeline), cli_settings()
     end = bound(until, "--until")
     opened = announcing(loaded.spec, settings, SystemClock()) if out is None else nullcontext(None)
     with opened as announce:

@@ -15,6 +15,7 @@ SETTINGS = {
     "mlflow": "TAILRACE_MLFLOW__URL",
 }
 _DEFAULT_PORTS = {"redis": 6379, "rediss": 6379, "http": 80, "https": 443}
+_NAMES = {"kafka": "Kafka", "redis": "Redis", "mlflow": "MLflow"}
 _REACH_S = 3.0
 
 
@@ -45,8 +46,13 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
         return {name: self.get(part) for part, name in SETTINGS.items() if self.get(part)}
 
 
-def check_reachable(part: str, address: str) -> None:
+def check_reachable(part: str, address: str, *, remedy: str = "start that server") -> None:
     """Check that something listens at an address that was given.
+
+    Args:
+        part: `kafka`, `redis` or `mlflow`.
+        address: where it should be.
+        remedy: what to do first where nothing listens.
 
     Raises:
         UserError: if nothing does, or it is no address; names the setting.
@@ -59,8 +65,8 @@ def check_reachable(part: str, address: str) -> None:
         raise UserError(f"{setting}={address} is no address", remedy=f"write it like {example[part]}") from None
     if not any(reachable(host, port, _REACH_S) for host, port in targets):
         raise UserError(
-            f"nothing answers at {setting}={address}",
-            remedy=f"start that server, mend the address, or unset {setting} for the embedded one",
+            f"no {_NAMES[part]} answers at {address} ({setting})",
+            remedy=f"{remedy}, mend that address, or unset it for the embedded one",
         )
 
 

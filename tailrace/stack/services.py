@@ -1,11 +1,11 @@
 """Our own services as supervised programs: `scorer:flights` becomes the programs that score the flights."""
 
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.adapters.pipeline_yaml import find
 from shared.core.errors import UserError
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import LOOPBACK, reachable
@@ -71,20 +71,13 @@ SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
 }
 
 
-def pipeline_folder(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of a pipeline, by path or by its name in $TAILRACE_PIPELINES (else ./pipelines).
+def pipeline_folder(name: str) -> Path:
+    """The folder of a pipeline, found where every command looks for it.
 
     Raises:
-        UserError: if no `pipeline.yaml` is there.
+        UserError: if no `pipeline.yaml` is there; names the places.
     """
-    home = Path(environ.get("TAILRACE_PIPELINES") or "pipelines")
-    for folder in (Path(name), home / name):
-        if (folder / "pipeline.yaml").is_file():
-            return folder.absolute()
-    raise UserError(
-        f"no pipeline {name}: neither {Path(name) / 'pipeline.yaml'} nor {home / name / 'pipeline.yaml'} exists",
-        remedy="give the path of its folder, or set TAILRACE_PIPELINES to the folder of all of them",
-    )
+    return find(name).parent.absolute()
 
 
 def check_service(text: str) -> tuple[str, str]:

@@ -131,6 +131,10 @@ class Stack:
             UserError: if the configured port is in use.
         """
         if name in self._ports:
+            twin = next((one for one, port in self._ports.items() if one != name and port == self._ports[name]), None)
+            if twin is not None:
+                said = f"--{name}-port and --{twin}-port are both {self._ports[name]}"
+                raise UserError(said, remedy="give each a port of its own")
             return configured_port(self._ports[name], f"--{name}-port")
         port = free_port(self.state.ports().get(name))
         self.state.remember_ports({name: port})

@@ -21,7 +21,7 @@ class Announcer:
     def __init__(self, conf: Mapping[str, Any], timeout: float) -> None:
         self._timeout = timeout
         made = producer_config(conf, transactional_id="", transaction_timeout=timeout)
-        self._producer = Producer({**made, "linger.ms": 0, "log_level": 3})
+        self._producer = Producer({"log_level": 3, **made, "linger.ms": 0})
         self._failed = ""
 
     def send(

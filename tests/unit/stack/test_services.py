@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
@@ -27,14 +28,20 @@ def test_unknown_service_is_named() -> None:
 
 def test_missing_pipeline_is_named() -> None:
     """A pipeline that is not there is refused before anything starts."""
-    with pytest.raises(UserError, match=r"no pipeline ghosts: neither ghosts/pipeline\.yaml nor pipelines/ghosts"):
+    with pytest.raises(UserError, match=r"no pipeline ghosts: looked at ghosts/pipeline\.yaml, pipelines/ghosts"):
         check_service("scorer:ghosts")
 
 
-def test_pipeline_is_found_by_path_and_by_name(pipeline: Path) -> None:
-    """A folder anywhere works, and a name is looked up where TAILRACE_PIPELINES says."""
-    assert pipeline_folder(str(pipeline)) == pipeline
-    assert pipeline_folder("flights", {"TAILRACE_PIPELINES": str(pipeline.parent)}) == pipeline
+def test_pipeline_is_found_by_path_and_by_name(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder anywhere works, a name is looked up where TAILRACE_PIPELINES says, a slash at its end does no harm."""
+    monkeypatch.setenv("TAILRACE_PIPELINES", str(pipeline.parent))
+    assert [pipeline_folder(name) for name in (str(pipeline), "flights", "flights/")] == [pipeline] * 3
+
+
+def test_pipeline_of_ours_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`up --pipelines flights` works wherever `train flights` does."""
+    monkeypatch.chdir(tmp_path)
+    assert pipeline_folder("flights") == load_pipeline("flights").folder
 
 
 def test_each_scorer_has_its_own_slot_and_port(pipeline: Path) -> None:
