@@ -12,7 +12,7 @@ from shared.core.codec import Decoded, RecordCodec
 from shared.core.features import FeatureBuilder, Matrix
 from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec
-from shared.core.ports import Block, Found, Lookups, Part, Reject, Result, Runtime, Tracer
+from shared.core.ports import Block, Count, Found, Lookups, Part, Reject, Result, Runtime, Tracer
 from shared.core.privacy import Redactor
 from shared.core.records import TRACEPARENT, TRACESTATE, Headers
 from shared.core.sampling import OBSERVED, sampled
@@ -50,7 +50,7 @@ class ScorerStep:
         scoring: the loaded version of an epoch; may raise `ModelRefused`.
         redactor: keeps personal fields in.
         topics: (predictions, journal).
-        metrics: counts flags.
+        metrics: told how far event time is.
         tracer: makes the trace context that a prediction carries.
     """
 
@@ -92,7 +92,9 @@ class ScorerStep:
             raw = np.delete(raw, odd, axis=0)
             why = (reasons.NOT_A_NUMBER, f"version {version.version.version} gave no finite score")
             scored = _without(scored, dict.fromkeys(odd, why), part)
-        return Result(self._outputs(part, scored, version, raw), scored.rejects)
+        return Result(
+            self._outputs(part, scored, version, raw), scored.rejects, _counts(scored.matrix, version.version)
+        )
 
     def _look_up(self, decoded: Decoded) -> Found:
         if not self._entities:
@@ -107,8 +109,6 @@ class ScorerStep:
         decoded, n = self._hidden(scored.decoded), len(scored.decoded.rows)
         messages = [part.messages[i] for i in decoded.index]
         flags = flags_of(scored.matrix, n)
-        for name, marked in scored.matrix.flags.items():
-            self._metrics.count("tailrace_flagged_total", int(marked.sum()), flag=name)
         partitions = [m.partition() for m in messages]
         positions = [(p, m.offset()) for p, m in zip(partitions, messages, strict=True)]
         for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
@@ -137,7 +137,6 @@ class ScorerStep:
                     [partitions[j] for j in chosen],
                 )
             )
-        self._metrics.count("tailrace_predictions_total", n, version=version.version)
         return blocks
 
     def _hidden(self, decoded: Decoded) -> Decoded:
@@ -170,6 +169,14 @@ class ScorerStep:
             return None
         first = parent if carried == context else (TRACEPARENT, carried.encode())
         return [first] if state is None else [first, state]
+
+
+def _counts(matrix: Matrix, version: Version) -> list[Count]:
+    """For after the commit: a batch that is aborted and scored again has made its predictions once."""
+    flagged = [
+        Count("tailrace_flagged_total", int(marked.sum()), {"flag": name}) for name, marked in matrix.flags.items()
+    ]
+    return [Count("tailrace_predictions_total", len(matrix.values), {"version": version.version}), *flagged]
 
 
 def _without(scored: Scored, refused: Any, part: Part) -> Scored:

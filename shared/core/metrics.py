@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 from shared.core import reasons
 
 Kind = Literal["counter", "gauge", "histogram"]
+Outcome = Literal["prediction", "feature"]
 MetricName = Literal[
     "tailrace_records_total",
     "tailrace_dead_letters_total",
@@ -165,7 +166,7 @@ _LOOKUPS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
     {
         "tailrace_records_total": _counter(
-            "Records whose outcome was committed.", "pipeline", outcome="prediction dead_letter control skipped"
+            "Records whose outcome was committed.", "pipeline", outcome="prediction feature dead_letter control skipped"
         ),
         "tailrace_dead_letters_total": _counter(
             "Dead letters committed, by reason.", "pipeline", reason=" ".join(sorted(reasons.ALL))

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from shared.core.metrics import MetricName
 from shared.core.records import Committed, Headers
 
 
@@ -66,11 +67,21 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """What a counter gains once the batch is committed; a batch that is tried again is not counted twice."""
+
+    metric: MetricName
+    value: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What a step made of a part: outputs, and rejects in input order."""
+    """What a step made of a part: outputs, rejects in input order, and what then is to be counted."""
 
     blocks: Sequence[Block] = ()
     rejects: Sequence[Reject] = ()
+    counts: Sequence[Count] = ()
 
 
 class Step(Protocol):

@@ -32,7 +32,11 @@ def isolate(step: Step, part: Part) -> Result:
             isolate(step, Part(part.messages[a:b], part.headers[a:b], part.epoch))
             for a, b in ((0, middle), (middle, len(part.messages)))
         ]
-        return Result([b for h in halves for b in h.blocks], [r for h in halves for r in h.rejects])
+        return Result(
+            [b for h in halves for b in h.blocks],
+            [r for h in halves for r in h.rejects],
+            [c for h in halves for c in h.counts],
+        )
 
 
 def _where(error: Exception) -> str:

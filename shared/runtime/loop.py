@@ -129,6 +129,7 @@ class Loop:
         done = self._clock.monotonic()
         self._pacer.learn(len(messages), done - started)
         self._probe.committed(messages, cut, rejects, scored - started, done - scored)
+        self._probe.count(count for result in results for count in result.counts)
 
     def _settle(self, notes: Mapping[int, Note]) -> None:
         """Take in what holds now that a batch is committed."""

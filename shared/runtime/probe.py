@@ -1,13 +1,13 @@
 """What the world may see of a loop: metrics, health, spans and log lines, kept out of the loop's own text."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from shared.core.errors import Fenced, Indefinite, LogError, Unavailable
-from shared.core.metrics import MetricName, Metrics
+from shared.core.metrics import MetricName, Metrics, Outcome
 from shared.core.pacing import Bounds
-from shared.core.ports import Clock, Message, Reject, Tracer
+from shared.core.ports import Clock, Count, Message, Reject, Tracer
 from shared.core.records import TRACEPARENT, Committed
 from shared.core.rollout import Split
 from shared.runtime.health import Health
@@ -34,6 +34,7 @@ class Probe:
         health: liveness and readiness of the process.
         tracer: one span a batch.
         clock: wall time, for latency.
+        outcome: what a record becomes that is neither a dead letter nor a control.
         announce: called when the assignment or what is stopped changes, and after each batch (for heartbeats).
     """
 
@@ -46,10 +47,12 @@ class Probe:
         health: Health,
         tracer: Tracer,
         clock: Clock,
+        outcome: Outcome = "prediction",
         announce: Callable[[], None] | None = None,
     ) -> None:
         self._pipeline, self._topic, self._clock = pipeline, topic, clock
         self._metrics, self._health, self._tracer = metrics, health, tracer
+        self._outcome = outcome
         self._announce = announce or (lambda: None)
         self._log = get_logger("loop").bind(pipeline=pipeline)
         self.owned: set[int] = set()
@@ -83,9 +86,9 @@ class Probe:
         """A batch is durable: `step` and `transaction` are the seconds that each took."""
         count = self._metrics.count
         controls = sum(cut.controls.values()) - cut.controls.get("forged", 0)
-        scored = len(messages) - len(rejects) - controls
+        done = len(messages) - len(rejects) - controls
         self.committed_records += len(messages)
-        for outcome, n in (("prediction", scored), ("dead_letter", len(rejects)), ("control", controls)):
+        for outcome, n in ((self._outcome, done), ("dead_letter", len(rejects)), ("control", controls)):
             if n:
                 count("tailrace_records_total", n, pipeline=self._pipeline, outcome=outcome)
         for reason, n in Counter(r.reason for r in rejects).items():
@@ -111,6 +114,11 @@ class Probe:
                 self.epochs[partition] = note.acting
                 self._metrics.gauge("tailrace_epoch_in_force", note.acting, partition=str(partition))
         self._announce()
+
+    def count(self, counts: Iterable[Count]) -> None:
+        """What the step wants counted of a batch that is durable."""
+        for one in counts:
+            self._metrics.count(one.metric, one.value, **one.labels)
 
     def marks(self, partition: int, high: int, stable: int) -> None:
         """The partition's high watermark and last stable offset, every few seconds."""

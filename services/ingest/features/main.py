@@ -27,7 +27,7 @@ def main(where: str) -> None:
         step = FeatureWriterStep(spec, writer, w.metrics, lambda ok, why: w.health.set("cache", ok, why))
         probe = Probe(
             pipeline=spec.name, topic=topic(spec.name, "features"), metrics=w.metrics, health=w.health,
-            tracer=w.tracer, clock=w.clock,
+            tracer=w.tracer, clock=w.clock, outcome="feature",
         )  # fmt: skip
         # Redis takes no part in a Kafka transaction; the merge there is idempotent, so at least once is enough.
         loop = build_loop(
