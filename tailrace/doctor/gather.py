@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.config import client_config
+from shared.adapters.kafka.reasons import DeniedError
 from shared.adapters.redis_features import RedisReader
 from shared.core.errors import TailraceError, Unavailable, UserError
 from shared.core.pipeline import PipelineSpec
@@ -158,7 +159,7 @@ def _kafka(conf: Mapping[str, Any]) -> tuple[str, bool]:
     try:
         KafkaAdmin(conf, timeout=ANSWER_S).broker()
     except UserError as error:
-        return error.what, "lets us not in" in error.what
+        return error.what, isinstance(error, DeniedError)
     return "", False
 
 
@@ -168,7 +169,7 @@ def _redis(settings: Settings) -> tuple[str, bool]:
         reader.check(ANSWER_S)
         reader.close()
     except UserError as error:
-        return error.what, True
+        return error.what, not error.what.startswith("redis.url")  # an address that is none lets nobody in or out
     except (Unavailable, TimeoutError) as error:
         return str(error), False
     return "", False

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
 from shared.runtime.settings import load_settings, read_secret
 from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.program import Program
 from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
 from tailrace.stack.signals import Terminated, stoppable
 from tailrace.stack.stack import PARTS, Stack, to_stderr
@@ -26,6 +27,7 @@ from tailrace.stack.state import StackFile, StateFolder
 from tailrace.stack.topics import ensure_topics
 
 _POLL_S = 0.1
+_SERVICE_S = 30.0
 _ERROR = "error: "
 
 
@@ -71,8 +73,10 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
         ):
             for folder in dict.fromkeys(pipeline_folder(pipeline) for _, pipeline in own):
                 _make_topics(folder, stack)
-            for service, pipeline in own:
-                stack.start(*SERVICE_PROGRAMS[service](_order(stack, request, pipeline)))
+            made = [SERVICE_PROGRAMS[service](_order(stack, request, pipeline)) for service, pipeline in own]
+            programs = [program for group in made for program in group]
+            stack.start(*programs)
+            _settle(stack, programs)
             stack.mark_up()
             announce(stack)
             threading.Event().wait()
@@ -86,6 +90,16 @@ def _make_topics(folder: Path, stack: Stack) -> None:
     done = ensure_topics(KafkaAdmin(client_config(settings.kafka, read_secret)), spec)
     if done.work:
         to_stderr(f"{spec.name}: {len(done.work)} topics made or mended")
+
+
+def _settle(stack: Stack, programs: Sequence[Program]) -> None:
+    """Wait until our services answer; one that does not is named, and goes on being started again."""
+    for program in programs:
+        try:
+            seconds = stack.supervisor.wait_ready(program.name, _SERVICE_S)
+            to_stderr(f"{program.name}: {program.address} after {seconds:.1f} s")
+        except UserError as error:
+            to_stderr(f"{program.name} is not up: {error}")
 
 
 def detach(request: UpRequest) -> StackFile:

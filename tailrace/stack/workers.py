@@ -1,7 +1,10 @@
 """`tailrace scorer` and `tailrace features`: a supervisor over workers, against servers that already run."""
 
+import contextlib
 import time
 from pathlib import Path
+
+import msgspec
 
 from shared.adapters.pipeline_yaml import Pipeline
 from tailrace.stack.endpoints import Endpoints
@@ -13,6 +16,14 @@ from tailrace.stack.stack import to_stderr
 from tailrace.stack.supervisor import Supervisor
 
 _LOOK_S = 0.2
+_END_BYTES = 8_192
+_LONGEST = 300
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    """A log line that tells of an error."""
+
+    error: str
 
 
 def run_workers(
@@ -36,7 +47,7 @@ def run_workers(
     """
     order = Order(pipeline.folder, endpoints, state, first_slot + workers, lambda _: free_port())
     programs = SERVICE_PROGRAMS[service](order)[first_slot:]
-    with Supervisor(state / "logs", on_event=_say) as supervisor:
+    with Supervisor(state / "logs", on_event=lambda event: _say(event, state / "logs")) as supervisor:
         try:
             with stoppable():
                 supervisor.start(*programs)
@@ -49,10 +60,25 @@ def run_workers(
     return CONFIGURATION
 
 
-def _say(event: Event) -> None:
+def _say(event: Event, logs: Path) -> None:
     if event.kind == "exited" and event.code is not None:
-        to_stderr(f"{event.name}  {describe_exit(event.code)}")
+        cause = last_error(logs / f"{event.name}.log") if event.code > 0 else ""
+        to_stderr(f"{event.name}  {describe_exit(event.code)}{' - ' if cause else ''}{cause}")
     elif event.kind == "restarting":
         to_stderr(f"{event.name}  starts again in {event.after_s:.1f} s")
     elif event.kind == "gave_up":
-        to_stderr(f"{event.name}  is not started again; see its log")
+        to_stderr(f"{event.name}  is not started again; see {logs / event.name}.log")
+
+
+def last_error(log: Path) -> str:
+    """What a worker said last of why it ended, from the end of its log; empty if it said nothing of the kind."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _END_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+            return msgspec.json.decode(line, type=_Ended).error[:_LONGEST]
+    return ""
