@@ -1,6 +1,6 @@
 """What every `Source` owes to the loop: one body of tests over the log in memory and a real Kafka."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 import pytest
@@ -123,6 +123,50 @@ def test_whoever_was_thrown_out_is_told_of_a_loss_and_commits_nothing(rig: Rig) 
     source.rewind()
     assert Committed(-1, Note()) == heard.positions[0]
     assert rig.seen() == []
+
+
+class Emptied:
+    """A `Refill` that a test sets: these partitions start over, at the next chance."""
+
+    def __init__(self) -> None:
+        self.again: set[int] = set()
+        self.done: list[int] = []
+
+    def due(self, partitions: Collection[int]) -> bool:
+        """See `Refill`."""
+        return bool(self.again & set(partitions))
+
+    def begin(self, partitions: Collection[int]) -> Collection[int]:
+        """See `Refill`."""
+        now = self.again & set(partitions)
+        self.again -= now
+        return now
+
+    def committed(self, partitions: Collection[int]) -> None:
+        """See `Refill`."""
+        self.done += partitions
+
+
+def test_partition_starts_over_when_its_store_was_emptied(rig: Rig) -> None:
+    """It begins at its first record at the next poll, keeps its note, and may commit backwards; the others go on."""
+    rig.send(b"0", b"1")
+    rig.send(b"2", partition=1)
+    refill = Emptied()
+    source, heard = rig.source(refill=refill)
+    poll(source, until=lambda got: len(got) == 3)
+    source.commit({0: Committed(2, Note(4, 4)), 1: Committed(1, Note())})
+    assert sorted(refill.done) == [0, 1]
+    refill.again.add(0)
+    again = poll(source, until=lambda got: len(got) == 2)
+    assert [(0, 0), (0, 1)] == [(m.partition(), m.offset()) for m in again]
+    assert {0: Committed(-1, Note(4, 4)), 1: Committed(1, Note())} == heard.positions
+    source.commit({0: Committed(1, Note(4, 4))})
+    source.close()
+    refill.again.add(1)
+    other, heard = rig.source("b", refill=refill)
+    rest = poll(other, until=lambda got: len(got) == 2)
+    assert [(0, 1), (1, 0)] == sorted((m.partition(), m.offset()) for m in rest)
+    assert {0: Committed(1, Note(4, 4)), 1: Committed(-1, Note())} == heard.positions
 
 
 @pytest.mark.parametrize("note", [Note(), Note(1, 1, 0), LONGEST], ids=["empty", "full", "4095 bytes"])

@@ -14,6 +14,7 @@ from shared.adapters.kafka.source import KafkaSource, consumer_config
 from shared.adapters.kafka.table import TableReader
 from shared.core.ports import Message, Sink, Source
 from shared.core.records import Committed
+from shared.core.refill import Refill
 from shared.runtime.clock import SystemClock
 from shared.testing.clock import ManualClock
 from shared.testing.log import Log
@@ -55,7 +56,7 @@ class Heard:
 class Rig(Protocol):
     """A log with the topics `in` and `out`, of two partitions each, and one consumer group."""
 
-    def source(self, name: str = "a", topic: str = "in") -> tuple[Source, Heard]:
+    def source(self, name: str = "a", topic: str = "in", refill: Refill | None = None) -> tuple[Source, Heard]:
         """A member of the topic's group."""
 
     def sink(self, transactional_id: str = "") -> Sink:
@@ -83,10 +84,11 @@ class MemoryRig:
     def __init__(self) -> None:
         self.log = Log({"in": PARTITIONS, "out": PARTITIONS}, ManualClock())
 
-    def source(self, name: str = "a", topic: str = "in") -> tuple[MemorySource, Heard]:
+    def source(self, name: str = "a", topic: str = "in", refill: Refill | None = None) -> tuple[MemorySource, Heard]:
         """See `Rig`."""
         heard = Heard()
-        return MemorySource(self.log, group=f"of-{topic}", topic=topic, listener=heard, name=name), heard
+        made = MemorySource(self.log, group=f"of-{topic}", topic=topic, listener=heard, name=name, refill=refill)
+        return made, heard
 
     def sink(self, transactional_id: str = "") -> MemorySink:
         """See `Rig`."""
@@ -141,7 +143,7 @@ class KafkaRig:
         """The group that reads a topic."""
         return f"{self._prefix}.of-{topic}"
 
-    def source(self, name: str = "a", topic: str = "in") -> tuple[KafkaSource, Heard]:
+    def source(self, name: str = "a", topic: str = "in", refill: Refill | None = None) -> tuple[KafkaSource, Heard]:
         """See `Rig`."""
         heard = Heard()
         conf = consumer_config(
@@ -152,7 +154,12 @@ class KafkaRig:
             max_poll_interval=EVICTED_AFTER,
         )
         source = KafkaSource(
-            conf, topic=self.topic(topic), listener=heard, call_timeout=CALL, gap=lambda *where: print("gap", where)
+            conf,
+            topic=self.topic(topic),
+            listener=heard,
+            call_timeout=CALL,
+            gap=lambda *where: print("gap", where),
+            refill=refill,
         )
         self._closing.append(source.close)
         return source, heard
