@@ -3,7 +3,7 @@
 import pytest
 from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]
 
-from shared.core.errors import Fenced
+from shared.core.errors import Fenced, Unavailable
 from shared.core.ports import Block, Sink
 from shared.core.records import Committed, Note
 from tests.support.logs import PARTITIONS, Rig, poll
@@ -48,6 +48,22 @@ def test_aborted_transaction_leaves_nothing(rig: Rig) -> None:
     source.rewind()
     assert Committed(1, Note(2, 2)) == heard.positions[0]
     assert rig.seen() == [b"2"]
+
+
+@pytest.mark.parametrize("rig", ["memory", pytest.param("classic", marks=pytest.mark.system)], indirect=True)
+def test_pending_offsets_have_no_answer_yet(rig: Rig) -> None:
+    """While a transaction with a partition's offset is open nobody is told a position that it may still change."""
+    source, heard = rig.source()
+    poll(source, until=lambda _: heard.positions)
+    sink = rig.sink("t")
+    sink.begin()
+    sink.send_offsets({0: Committed(0, Note(1, 1))}, source.poll(1, 0.0, 0.0).token)
+    with pytest.raises(Unavailable):
+        source.rewind()
+    assert Committed(-1, Note()) == heard.positions[0]
+    sink.commit()
+    source.rewind()
+    assert Committed(0, Note(1, 1)) == heard.positions[0]
 
 
 def test_older_producer_of_an_id_is_fenced(rig: Rig) -> None:
