@@ -21,6 +21,7 @@ OF_PARTITIONS: tuple[MetricName, ...] = (
     "tailrace_high_watermark",
     "tailrace_last_stable_offset",
 )
+TELL_EVERY = 1.0  # s between two log lines about dead letters
 LINKED = 64  # records of a batch whose trace context is offered as a link
 
 
@@ -60,6 +61,7 @@ class Probe:
         self.epochs: dict[int, int] = {}
         self.lag = 0
         self.committed_records = 0
+        self._untold, self._told_at = 0, float("-inf")
 
     def turned(self, lag: int, bounds: Bounds, records: int) -> None:
         """The loop polled."""
@@ -84,10 +86,23 @@ class Probe:
         self, messages: Sequence[Message], cut: Split, rejects: Sequence[Reject], step: float, transaction: float
     ) -> None:
         """A batch is durable: `step` and `transaction` are the seconds that each took."""
+        self.committed_records += len(messages)
+        self._count(len(messages), cut, rejects)
+        self._metrics.observe("tailrace_batch_seconds", step, stage="step")
+        self._metrics.observe("tailrace_batch_seconds", transaction, stage="transaction")
+        oldest = min(messages[0].timestamp()[1], messages[-1].timestamp()[1])
+        self._metrics.observe("tailrace_latency_seconds", max(self._clock.time() - oldest / 1000, 0.0))
+        for m in {m.partition(): m for m in messages}.values():
+            self._metrics.gauge("tailrace_committed_offset", m.offset() + 1, partition=str(m.partition()))
+        if rejects:
+            self._tell(rejects)
+        self._follow(cut)
+        self._announce()
+
+    def _count(self, records: int, cut: Split, rejects: Sequence[Reject]) -> None:
         count = self._metrics.count
         controls = sum(cut.controls.values()) - cut.controls.get("forged", 0)
-        done = len(messages) - len(rejects) - controls
-        self.committed_records += len(messages)
+        done = records - len(rejects) - controls
         for outcome, n in ((self._outcome, done), ("dead_letter", len(rejects)), ("control", controls)):
             if n:
                 count("tailrace_records_total", n, pipeline=self._pipeline, outcome=outcome)
@@ -96,15 +111,28 @@ class Probe:
         for result, n in cut.controls.items():
             count("tailrace_controls_total", n, result=result)
         count("tailrace_transactions_total", result="committed")
-        self._metrics.observe("tailrace_batch_seconds", step, stage="step")
-        self._metrics.observe("tailrace_batch_seconds", transaction, stage="transaction")
-        oldest = min(messages[0].timestamp()[1], messages[-1].timestamp()[1])
-        self._metrics.observe("tailrace_latency_seconds", max(self._clock.time() - oldest / 1000, 0.0))
-        for m in {m.partition(): m for m in messages}.values():
-            self._metrics.gauge("tailrace_committed_offset", m.offset() + 1, partition=str(m.partition()))
+
+    def _tell(self, rejects: Sequence[Reject]) -> None:
+        """One line a second at most, with the first dead letter and how many there were: the topic has them all.
+
+        The letter's detail may quote the record, so it stays in the topic.
+        """
+        self._untold += len(rejects)
+        now = self._clock.monotonic()
+        if now - self._told_at < TELL_EVERY:
+            return
+        first, self._told_at = rejects[0], now
+        trace = next((v for name, v in first.message.headers() or () if name == TRACEPARENT and v), b"")
+        self._log.warning(
+            "dead letters", reason=first.reason, partition=first.message.partition(), offset=first.message.offset(),
+            trace_id=trace.decode("ascii", "replace")[3:35], since_last_line=self._untold,
+        )  # fmt: skip
+        self._untold = 0
+
+    def _follow(self, cut: Split) -> None:
         for application in cut.applications:
             if application.cause == "revoked":
-                count("tailrace_controls_total", result="revoked")
+                self._metrics.count("tailrace_controls_total", result="revoked")
             self._log.info(
                 "epoch acts", partition=application.partition, offset=application.offset,
                 epoch=application.epoch, version=application.version, cause=application.cause,
@@ -113,7 +141,6 @@ class Probe:
             if self.epochs.get(partition) != note.acting:
                 self.epochs[partition] = note.acting
                 self._metrics.gauge("tailrace_epoch_in_force", note.acting, partition=str(partition))
-        self._announce()
 
     def count(self, counts: Iterable[Count]) -> None:
         """What the step wants counted of a batch that is durable."""
