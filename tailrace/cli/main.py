@@ -1,5 +1,6 @@
 """The `tailrace` command: one file a noun, errors of users as one line, exit codes that scripts can trust."""
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -13,6 +14,9 @@ NOUNS = (
     *("demo", "stack", "validate", "topics", "train", "replay", "scorer", "features", "rollout", "contract"),
     *("doctor", "bench", "settings"),
 )
+# What any write may meet, wherever it stands: the user's to mend.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_DISK_REMEDY = "free some space there, or set TAILRACE_STATE, TAILRACE_CACHE and TMPDIR to folders on another disk"
 
 app = typer.Typer(
     name="tailrace",
@@ -46,6 +50,10 @@ def main() -> None:
         code = 130
     except TailraceError as error:
         code = _say(error)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        code = _say(UserError(f"{error.filename or 'a file'}: {error.strerror}", remedy=_DISK_REMEDY))
     except Exception as error:  # click's own usage errors know how to show themselves
         show = getattr(error, "show", None)
         if show is None:

@@ -18,11 +18,12 @@ from shared.adapters.kafka.config import client_config
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
 from shared.runtime.settings import load_settings, read_secret
+from tailrace.stack.cache import check_space
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.program import Program
 from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
 from tailrace.stack.signals import Terminated, stoppable
-from tailrace.stack.stack import PARTS, Stack, to_stderr
+from tailrace.stack.stack import PARTS, STATE_MB, Stack, to_stderr
 from tailrace.stack.state import StackFile, StateFolder
 from tailrace.stack.topics import ensure_topics
 
@@ -117,6 +118,7 @@ def detach(request: UpRequest) -> StackFile:
     state = StateFolder(Path(request.state))
     state.acquire()  # a running stack is named here, in our own words
     state.release()
+    check_space(state.path, STATE_MB, "TAILRACE_STATE")  # on a full disk the new process could not even say so
     state.logs.mkdir(exist_ok=True)
     log = state.logs / "up.log"
     argv = (sys.executable, "-m", "tailrace.stack.serve", msgspec.json.encode(request).decode())
@@ -133,21 +135,32 @@ def detach(request: UpRequest) -> StackFile:
 
 
 def _follow(process: subprocess.Popen[bytes], state: StateFolder, log: Path) -> StackFile:
-    """Pass on what the new stack says until it is up."""
+    """Pass on what the new stack says until it is up; its last word, if it is an error, is raised and not printed."""
+    said = b""
     with log.open("rb") as lines:
         while True:
-            ended = process.poll() is not None
-            said = lines.read().decode(errors="replace").rstrip()
+            ended = process.poll() is not None  # looked at before the log: then nothing can follow what is read
+            said += lines.read()
+            whole, newline, said = (said, b"", b"") if ended else said.rpartition(b"\n")
+            progress, error = split_error((whole + newline).decode(errors="replace"))
             if ended:
-                progress, _, error = said.rpartition(_ERROR)
-                to_stderr(progress.rstrip())
+                if progress:
+                    to_stderr(progress)
                 raise UserError(error or f"the stack ended at once; see {log}")
-            if said:
-                to_stderr(said)
+            if error:  # it is about to end: read it again then
+                said = (whole + newline) + said
+            elif progress:
+                to_stderr(progress)
             content = state.read()
             if content is not None and content.pid == process.pid and content.up:
                 return content
             time.sleep(_POLL_S)
+
+
+def split_error(text: str) -> tuple[str, str]:
+    """Split what a stack said into its progress and the error that it ended with (empty if there is none)."""
+    before, found, error = ("\n" + text).rpartition("\n" + _ERROR)
+    return (before.strip("\n"), error.rstrip()) if found else (text.strip("\n"), "")
 
 
 def _order(stack: Stack, request: UpRequest, pipeline: str) -> Order:

@@ -23,7 +23,7 @@ from tailrace.stack.supervisor import Supervisor
 
 PARTS = ("kafka", "redis", "mlflow")
 _TIMEOUTS_S = {"kafka": kafka.START_TIMEOUT_S, "redis": redis.START_TIMEOUT_S, "mlflow": mlflow.START_TIMEOUT_S}
-_STATE_MB = 1_000
+STATE_MB = 1_000
 
 
 def to_stderr(line: str) -> None:
@@ -81,8 +81,8 @@ class Stack:
         try:
             self.state.acquire()
             self._open = True
+            check_space(self.state.path, STATE_MB, "TAILRACE_STATE")  # first: on a full disk nothing can be published
             self._publish()
-            check_space(self.state.path, _STATE_MB, "TAILRACE_STATE")
             self.ensure(*self._parts)
         except BaseException:
             self.close()
