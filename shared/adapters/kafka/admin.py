@@ -24,6 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # the package 
     ResourceType,
 )
 
+from shared.adapters.kafka.reasons import FORBIDDEN, RIGHTS, Reasons
 from shared.core.errors import UserError
 from shared.core.topic_plan import ActualTopic
 from shared.core.topics import WantedTopic
@@ -39,6 +40,7 @@ LIMITS = (
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
 _SILENT = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)  # noqa: SLF001 - librdkafka's public codes
 _REFUSED = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)  # noqa: SLF001 - the same
+_SLICE_S = 0.1  # between two looks at why there is no answer yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ class KafkaAdmin:
     def __init__(self, conf: Mapping[str, Any], *, timeout: float = 10.0) -> None:
         self._address = str(conf["bootstrap.servers"])
         self._timeout = timeout
-        self._reason = ""
+        self._reasons = Reasons(conf)
         # Failures are raised with their reason; librdkafka would print each attempt besides.
         quiet = {"log_level": 2, "socket.connection.setup.timeout.ms": 3_000}
-        self._settings: dict[str, Any] = {**quiet, **conf, "error_cb": self._remember}
+        self._settings: dict[str, Any] = {**quiet, **conf, "error_cb": self._reasons.heard}
         self._client = AdminClient(self._settings)
 
     def broker(self) -> Broker:
@@ -197,40 +199,35 @@ class KafkaAdmin:
 
     def _unless(self, future: Future[T], about: str, codes: tuple[int, ...]) -> T | None:
         """The answer, or None where the broker gave one of these codes."""
-        try:
-            return future.result(self._timeout + 5.0)
-        except KafkaException as error:
-            if error.args[0].code() in codes:
-                return None
-            raise self._user_error(error.args[0], about) from None
-        except TimeoutError:
-            raise self._silent("no answer") from None
+        deadline = time.monotonic() + self._timeout + 5.0
+        while True:
+            try:
+                answer = future.result(_SLICE_S)
+            except KafkaException as error:
+                if error.args[0].code() in codes:
+                    return None
+                raise self._user_error(error.args[0], about) from None
+            except TimeoutError:
+                self._client.poll(0)  # serves the callback, which knows why a connection failed
+                if self._reasons.hopeless() or time.monotonic() > deadline:
+                    raise self._reasons.error("no answer", KafkaError._TIMED_OUT, self._timeout) from None  # noqa: SLF001 - a public code
+            else:
+                self._reasons.forget()
+                return answer
 
     def _wait(self, future: Future[T], about: str) -> T:
         return cast("T", self._unless(future, about, ()))  # without codes every error is raised
 
     def _user_error(self, error: KafkaError, about: str) -> UserError:
-        self._client.poll(0)  # serves the callback, which knows why a connection failed
-        if error.code() in _REFUSED or "authentication" in self._reason.lower():
-            remedy = "mend the TAILRACE_KAFKA__SASL_* or __SSL_* settings"
-            return UserError(f"Kafka at {self._address} lets us not in ({self._reason or error.str()})", remedy=remedy)
-        if error.code() in _SILENT:
-            return self._silent(self._reason or error.str())
+        self._client.poll(0)  # the last word on the connection
+        if error.code() in _SILENT + _REFUSED:
+            return self._reasons.error(error.str(), error.code(), self._timeout)
         return UserError(f"Kafka at {self._address} refuses {about} ({error.str()})", remedy=_remedy(error))
-
-    def _silent(self, reason: str) -> UserError:
-        what = f"no Kafka answers at {self._address} within {self._timeout:g} s ({reason})"
-        return UserError(what, remedy="start one (`tailrace up`), or mend TAILRACE_KAFKA__BOOTSTRAP_SERVERS")
-
-    def _remember(self, error: KafkaError) -> None:
-        # "All brokers down" follows every other reason and says less.
-        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._reason:  # noqa: SLF001 - a public code
-            self._reason = error.str().split(" (after ")[0]
 
 
 def _remedy(error: KafkaError) -> str:
-    if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-        return "give this user the right to describe, create and alter topics"
+    if error.code() in FORBIDDEN:
+        return RIGHTS
     if error.code() == KafkaError.INVALID_REPLICATION_FACTOR:
         return "lower `replication` in the pipeline's file to the number of brokers"
     return "mend the pipeline's file, or the broker's configuration"

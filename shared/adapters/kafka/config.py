@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from confluent_kafka import KafkaException, Producer
+
 from shared.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,7 +64,25 @@ def client_config(settings: "KafkaSettings", read_secret: ReadSecret) -> dict[st
             conf[name] = Secret(read_secret(path, setting=f"kafka.{field}"))
     for name, value in settings.client.items():
         conf[name] = Secret(value) if any(word in name for word in _SECRET_WORDS) else value
+    if len(conf) > len(("bootstrap.servers", "security.protocol")):
+        _try(conf)
     return conf
+
+
+def _try(conf: dict[str, Any]) -> None:
+    """Let the client itself say what it cannot take, once and before anything else, instead of at each use."""
+    alone = {name: value for name, value in conf.items() if name != "bootstrap.servers"}
+    try:
+        Producer({**alone, "log_level": 0})  # without an address it connects to nothing
+    except (KafkaException, TypeError, ValueError) as error:
+        cause = error.args[0] if error.args else error
+        said = str(cause.str() if hasattr(cause, "str") else cause).removeprefix("Failed to create producer: ")
+        for value in conf.values():
+            said = said.replace(value, "***") if isinstance(value, Secret) and value else said
+        raise UserError(
+            f"Kafka's client refuses our settings ({said})",
+            remedy="mend the setting of that name: kafka.* with _ for each dot, or kafka.client (`tailrace settings`)",
+        ) from None
 
 
 def _check(settings: "KafkaSettings") -> None:
@@ -72,6 +92,13 @@ def _check(settings: "KafkaSettings") -> None:
             f"kafka.sasl_mechanism is empty, but security_protocol is {settings.security_protocol}",
             remedy="name one, for example PLAIN or SCRAM-SHA-512",
         )
+    if sasl and settings.sasl_mechanism.upper().startswith(("PLAIN", "SCRAM")):
+        for field in ("sasl_username", "sasl_password_file"):
+            if not getattr(settings, field):
+                raise UserError(
+                    f"kafka.{field} is empty, but sasl_mechanism is {settings.sasl_mechanism}",
+                    remedy=f"set TAILRACE_KAFKA__{field.upper()}",
+                )
     # A password that is set but not asked for usually means a protocol that was forgotten: nobody is let in, or worse.
     if not sasl and (settings.sasl_username or settings.sasl_password_file):
         raise UserError(

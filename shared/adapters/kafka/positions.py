@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from shared.adapters.kafka.reasons import FORBIDDEN, RIGHTS, Reasons
 from shared.core.errors import Unavailable, UserError
 
 
@@ -26,15 +27,15 @@ class GroupPositions:
         # Under read_committed the broker answers only once no transaction has offsets pending, which an
         # exactly-once group nearly always has.
         own = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted", "log_level": 2}
-        self._consumer = Consumer({**own, **conf})
+        reasons = Reasons(conf)
+        self._consumer = Consumer({**own, **conf, "error_cb": reasons.heard})
         try:
             known = self._consumer.list_topics(topic, timeout=timeout).topics[topic]
         except KafkaException as error:
-            address = conf.get("bootstrap.servers", "")
-            raise UserError(
-                f"Kafka at {address} does not answer ({error.args[0].str()})",
-                remedy="start it (`tailrace up`), or set TAILRACE_KAFKA__BOOTSTRAP_SERVERS",
-            ) from None
+            self._consumer.poll(0)  # serves the callback, which knows why
+            raise reasons.error(error.args[0].str(), error.args[0].code(), timeout) from None
+        if known.error is not None and known.error.code() in FORBIDDEN:
+            raise UserError(f"topic {topic}: {known.error.str()}", remedy=RIGHTS)
         if known.error is not None or not known.partitions:
             raise UserError(f"topic {topic} does not exist", remedy="run `tailrace topics apply PIPELINE`")
         self.partitions = len(known.partitions)

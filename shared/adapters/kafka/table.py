@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from shared.adapters.kafka.reasons import FORBIDDEN, RIGHTS, Reasons
 from shared.core.errors import Unavailable
 
 
@@ -23,6 +24,7 @@ def _consumer(conf: Mapping[str, Any]) -> Consumer:
     )
 
 
+TRIES = 4  # within the time-out: between them it is seen whether the broker refuses us for good
 RETRY = 0.1  # s between tries while the topic's leader is not known
 
 
@@ -44,7 +46,8 @@ class TableReader:
         bad: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._topic, self._timeout, self._bad = topic, timeout, bad
-        self._consumer = _consumer(conf)
+        self._reasons = Reasons(conf)
+        self._consumer = _consumer({**conf, "error_cb": self._reasons.heard})
         self._at: dict[int, int] = {}
 
     def fresh(self) -> Iterator[bytes]:
@@ -69,6 +72,7 @@ class TableReader:
                 ends = {p: self._end(p) for p in self._at}
             except KafkaException as error:  # a topic just made, or a broker just back: its leader is not known yet
                 self._wait(deadline, error)
+        self._reasons.forget()
         while any(self._at[p] < end for p, end in ends.items()):
             if time.monotonic() > deadline:
                 raise Unavailable(f"kafka: {self._topic} could not be read to its end in {self._timeout:g} s")
@@ -79,8 +83,14 @@ class TableReader:
                 self._wait(deadline, error)
 
     def _wait(self, deadline: float, error: KafkaException) -> None:
-        if time.monotonic() > deadline:
-            raise Unavailable(f"kafka: {self._topic}: {error.args[0].str()}") from error
+        if not self._at:
+            self._consumer.poll(0)  # serves the callback, which knows why; nothing is assigned that it could take
+        if self._reasons.hopeless() or time.monotonic() > deadline:
+            cause = error.args[0]
+            said = f"{self._topic}: {cause.str()}"
+            if self._reasons.explains(cause.code()):
+                raise Unavailable(str(self._reasons.error(said, cause.code(), self._timeout))) from error
+            raise Unavailable(f"kafka: {said}") from error
         time.sleep(RETRY)
 
     def close(self) -> None:
@@ -88,9 +98,11 @@ class TableReader:
         self._consumer.close()
 
     def _assign(self) -> None:
-        known = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+        known = self._consumer.list_topics(self._topic, timeout=self._timeout / TRIES).topics[self._topic]
         if known.error is not None and known.error.retriable():
             raise KafkaException(known.error)
+        if known.error is not None and known.error.code() in FORBIDDEN:
+            raise Unavailable(f"topic {self._topic}: {known.error.str()}; {RIGHTS}")
         if known.error is not None:
             raise Unavailable(f"topic {self._topic}: {known.error.str()}; run `tailrace topics apply PIPELINE`")
         self._at = dict.fromkeys(known.partitions, 0)

@@ -17,9 +17,24 @@ from shared.runtime.settings import KafkaSettings, read_secret
         (KafkaSettings(security_protocol="ssl", ssl_ca_location="/no/ca.pem"), "/no/ca.pem does not exist"),
         (KafkaSettings(client={"sasl.password": "x"}), "use kafka.sasl_password_file"),
         (
-            KafkaSettings(security_protocol="sasl_ssl", sasl_mechanism="PLAIN", sasl_password_file="/no/file"),  # noqa: S106 - a path
+            KafkaSettings(
+                security_protocol="sasl_ssl",
+                sasl_mechanism="PLAIN",
+                sasl_username="me",
+                sasl_password_file="/no/file",  # noqa: S106 - a path
+            ),
             "kafka.sasl_password_file: cannot read /no/file",
         ),
+        (
+            KafkaSettings(security_protocol="sasl_ssl", sasl_mechanism="PLAIN", sasl_password_file="/no/file"),  # noqa: S106 - a path
+            "set TAILRACE_KAFKA__SASL_USERNAME",
+        ),
+        (
+            KafkaSettings(security_protocol="sasl_ssl", sasl_mechanism="PLAIN", sasl_username="me"),
+            "set TAILRACE_KAFKA__SASL_PASSWORD_FILE",
+        ),
+        (KafkaSettings(client={"no.such.thing": "1"}), 'refuses our settings .*"no.such.thing"'),
+        (KafkaSettings(client={"socket.timeout.ms": "soon"}), "refuses our settings .*socket.timeout.ms"),
     ],
 )
 def test_a_contradiction_names_the_setting(settings: KafkaSettings, named: str) -> None:
