@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-from shared.core.errors import TailraceError, UserError
+from shared.core.errors import LogError, TailraceError, Unavailable, UserError
 
 # In the order in which a newcomer needs them.
 NOUNS = (
@@ -66,7 +66,8 @@ def main() -> None:
 def _say(error: TailraceError) -> int:
     if os.environ.get("TAILRACE_DEBUG"):
         raise error
-    print(f"tailrace: {error}", file=sys.stderr)
+    outside = isinstance(error, Unavailable | LogError)  # says what failed, and not always what to do
+    print(f"tailrace: {error}{'; `tailrace doctor` looks for the cause' if outside else ''}", file=sys.stderr)
     return 2 if isinstance(error, UserError) else 1
 
 

@@ -151,7 +151,7 @@ def _fetch(folder: Path, jars: tuple[Jar, ...], supervisor: Supervisor, say: Cal
             reporter.join()
         _verify(staging, jars)
         _publish(staging, folder, jars)
-        say(f"kafka: {len(jars)} jars fetched and verified")
+        say(f"kafka: {_jars(len(jars))} fetched and verified")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -181,8 +181,12 @@ def _publish(staging: Path, folder: Path, jars: tuple[Jar, ...]) -> None:
 
 
 def _report(staging: Path, total: int, done: threading.Event, say: Callable[[str], None]) -> None:
-    say(f"kafka: fetching {total} jars of Kafka 4.3.1 (first time only)")
+    say(f"kafka: fetching {_jars(total)} of Kafka 4.3.1 (first time only)")
     while not done.wait(_PROGRESS_S):
         # Those in a sub-folder are still growing.
         sizes = [path.stat().st_size for path in staging.glob("*.jar")]
         say(f"kafka: {len(sizes)} of {total} jars, {sum(sizes) / 1e6:.0f} MB")
+
+
+def _jars(count: int) -> str:
+    return "1 jar" if count == 1 else f"{count} jars"

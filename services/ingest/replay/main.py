@@ -110,7 +110,7 @@ def _begin(file: ProgressFile, say: Callable[[str], None], spec: PipelineSpec, c
     stored = file.load()
     say(
         f"going on after record {stored.records:,}; the last second before the interruption may be sent twice"
-        if stored.records
+        if any(stored.skip.values())
         else "nothing is remembered of these files and options: starting at the first record"
     )
     return stored
