@@ -29,7 +29,7 @@ def _kafka(facts: Facts) -> Finding:
     if not server.error:
         return Finding("kafka", ok=True, what=f"{server.address} answers")
     if server.denied:
-        remedy = "tailrace settings  # then mend TAILRACE_KAFKA__SASL_* or TAILRACE_KAFKA__SSL_*"
+        remedy = "tailrace settings  # then mend TAILRACE_KAFKA__SASL_*, __SSL_* or __SECURITY_PROTOCOL"
         return Finding("kafka", False, f"{server.address} lets us not in", server.error, remedy)
     return _down("kafka", "Kafka", server, facts, "TAILRACE_KAFKA__BOOTSTRAP_SERVERS=HOST:PORT")
 
