@@ -26,6 +26,7 @@ from tailrace.stack.signals import Terminated, stoppable
 from tailrace.stack.stack import PARTS, STATE_MB, Stack, to_stderr
 from tailrace.stack.state import StackFile, StateFolder
 from tailrace.stack.topics import ensure_topics
+from tailrace.stack.workers import Teller
 
 _POLL_S = 0.1
 _SERVICE_S = 30.0
@@ -61,6 +62,7 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
     """
     own = [check_service(one) for one in request.services if one not in PARTS]
     parts = [part for part in PARTS if own or part in request.services]
+    up, tell = threading.Event(), Teller(StateFolder(Path(request.state)).logs)  # until it is up, errors say it all
     try:
         with (
             stoppable(),
@@ -70,6 +72,7 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
                 external=Endpoints.from_env(),
                 ports=request.ports,
                 redis_maxmemory_mb=request.redis_maxmemory_mb,
+                on_event=lambda event: tell(event) if up.is_set() else None,
             ) as stack,
         ):
             for folder in dict.fromkeys(pipeline_folder(pipeline) for _, pipeline in own):
@@ -80,6 +83,7 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
             _settle(stack, programs)
             stack.mark_up()
             announce(stack)
+            up.set()
             threading.Event().wait()
     except Terminated:
         return

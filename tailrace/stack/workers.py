@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -47,7 +48,7 @@ def run_workers(
     """
     order = Order(pipeline.folder, endpoints, state, first_slot + workers, lambda _: free_port())
     programs = SERVICE_PROGRAMS[service](order)[first_slot:]
-    with Supervisor(state / "logs", on_event=lambda event: _say(event, state / "logs")) as supervisor:
+    with Supervisor(state / "logs", on_event=Teller(state / "logs")) as supervisor:
         try:
             with stoppable():
                 supervisor.start(*programs)
@@ -60,14 +61,31 @@ def run_workers(
     return CONFIGURATION
 
 
-def _say(event: Event, logs: Path) -> None:
-    if event.kind == "exited" and event.code is not None:
-        cause = last_error(logs / f"{event.name}.log") if event.code > 0 else ""
-        to_stderr(f"{event.name}  {describe_exit(event.code)}{' - ' if cause else ''}{cause}")
-    elif event.kind == "restarting":
-        to_stderr(f"{event.name}  starts again in {event.after_s:.1f} s")
-    elif event.kind == "gave_up":
-        to_stderr(f"{event.name}  is not started again; see {logs / event.name}.log")
+class Teller:
+    """Says in one line why a program ended, and what follows; nothing of those that are stopped on purpose.
+
+    Args:
+        logs: the folder of all logs.
+        say: takes the lines.
+    """
+
+    def __init__(self, logs: Path, say: Callable[[str], None] = to_stderr) -> None:
+        self._logs, self._say = logs, say
+        self._codes: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take one event; for a supervisor's `on_event`."""
+        if event.kind == "exited" and event.code is not None:
+            self._codes[event.name] = event.code
+        elif event.kind == "restarting":
+            self._say(f"{self._ended(event.name)}; starts again in {event.after_s:.1f} s")
+        elif event.kind == "gave_up":
+            self._say(f"{self._ended(event.name)}; is not started again, see {self._logs / event.name}.log")
+
+    def _ended(self, name: str) -> str:
+        code = self._codes.get(name, 0)
+        cause = last_error(self._logs / f"{name}.log") if code > 0 else ""
+        return f"{name}  {describe_exit(code)}{' - ' if cause else ''}{cause}"
 
 
 def last_error(log: Path) -> str:
