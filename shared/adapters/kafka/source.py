@@ -233,12 +233,23 @@ class KafkaSource:
         return True
 
     def _skip_gap(self, partition: int) -> None:
-        where = TopicPartition(self._topic, partition)
-        marks = self._consumer.get_watermark_offsets(where, timeout=self._call)
-        if not marks:
-            raise Unavailable(f"kafka: no answer about the start of partition {partition}")
-        self._gap(partition, self._next[partition], marks[0])
-        self._consumer.seek(TopicPartition(self._topic, partition, marks[0]))
+        """Go on at the log's start. A position beyond its end is no gap: which records are new is not ours to guess."""
+        where, position = TopicPartition(self._topic, partition), self._next[partition]
+        try:
+            marks = self._consumer.get_watermark_offsets(where, timeout=self._call)
+            if not marks:
+                raise Unavailable(f"kafka: no answer about the start of partition {partition}")
+            if position > marks[1]:
+                raise UserError(
+                    f"{self._topic}: offset {position} of partition {partition} is beyond the log's end {marks[1]}",
+                    remedy="the topic was recreated or cut: reset the group's offsets, then start again",
+                )
+            self._consumer.incremental_unassign([where])  # its fetcher ended with the error: a seek is refused
+            self._consumer.incremental_assign([TopicPartition(self._topic, partition, marks[0])])
+        except KafkaException as error:
+            raise Unavailable(f"kafka: cannot pass a gap: {error.args[0].str()}") from error
+        if marks[0] > position:
+            self._gap(partition, max(position, 0), marks[0])
         self._next[partition] = marks[0]
         self._dirty = True
 
