@@ -51,12 +51,13 @@ class World:
         """How a client reaches the broker."""
         return {"bootstrap.servers": self.kafka}
 
-    def start(self, workers: int) -> None:
-        """Start scorer workers and wait until each owns partitions and has its model."""
+    def start(self, workers: int, module: str = "services.scorer.main") -> None:
+        """Start scorer workers; `module` may name a main of the tests that wires the same parts."""
         endpoints = Endpoints(kafka=self.kafka, redis=self.redis)
         order = Order(self.folder, endpoints, self.folder / "state", workers, lambda _: free_port())
         for program in scorers(order):
-            self.supervisor.start(replace(program, env={**program.env, **self.extra_env}))
+            argv = tuple(module if word == "services.scorer.main" else word for word in program.argv)
+            self.supervisor.start(replace(program, argv=argv, env={**program.env, **self.extra_env}))
 
     def announce(self, version: str, epoch: int, state: str) -> None:
         """Write a rollout into `models`, as a training would."""

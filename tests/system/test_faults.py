@@ -1,0 +1,76 @@
+"""Faults inside the delivery on a real broker: whatever breaks at whichever step, one committed outcome a record."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.wait import until
+from tests.support.world import World, record
+
+pytestmark = pytest.mark.system
+N = 3_000
+STEPS = ("begun", "produced", "flushed", "offsets_sent", "committed")
+
+
+def feed(w: World, first: int, n: int = N) -> None:
+    """Send n good records in small bursts, so that a worker makes many deliveries."""
+    for at in range(first, first + n, 100):
+        w.send("records", [record(i) for i in range(at, min(at + 100, first + n))])
+
+
+def assert_exactly_once(w: World, n: int) -> None:
+    """All n records have an outcome, none two; the figures stand in the message."""
+    until(w.all_scored(n), "every record to be scored", 60)
+    account = w.account()
+    assert (account.lost, account.doubled, account.stray, account.predictions) == (0, 0, 0, n), (account, w.logs())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_a_step(world: Callable[..., World], tmp_path: Path, step: str) -> None:
+    """SIGKILL at a named step of the delivery: nothing lost, nothing doubled (F2: I1, I2, I3)."""
+    fuse = tmp_path / "fuse"
+    w = world(env={"TAILRACE_TEST_FAULT": f"kill:{step}", "TAILRACE_TEST_FUSE": str(fuse)})
+    w.start(1, module="tests.support.faulty_scorer")
+    feed(w, 0)
+    until(lambda: w.restarts() == 1, "the worker to die at the step and be started again", 40)
+    assert fuse.exists()
+    assert_exactly_once(w, N)
+
+
+def test_a_step_that_hangs_ends_the_worker(world: Callable[..., World], tmp_path: Path) -> None:
+    """A delivery that never returns: exit 70 by the watchdog, a new start that knows why, nothing doubled."""
+    env = {
+        "TAILRACE_TEST_FAULT": "hang:flushed",
+        "TAILRACE_TEST_FUSE": str(tmp_path / "fuse"),
+        "TAILRACE_LOOP__CALL_TIMEOUT": "1",
+        "TAILRACE_LOOP__TRANSACTION_TIMEOUT": "2",
+        "TAILRACE_LOOP__STEP_BUDGET": "4",
+    }
+    w = world(env=env)
+    w.start(1, module="tests.support.faulty_scorer")
+    feed(w, 0)
+    until(lambda: w.restarts() == 1, "the watchdog to end the worker", 40)
+    assert w.supervisor.status()[0].last_code == 70, w.logs()
+    assert_exactly_once(w, N)
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_frozen_with_a_batch_in_hand(world: Callable[..., World], protocol: str) -> None:
+    """Frozen beyond the session, its partitions taken over and won back, then woken: nothing doubled (F4: I2, I7)."""
+    w = world(env={"TAILRACE_KAFKA__GROUP_PROTOCOL": protocol})
+    w.start(2)
+    feed(w, 0)
+    until(lambda: w.account().predictions > N // 2, "both workers to score", 60)
+    frozen = w.pid(0)
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        feed(w, N)
+        until(w.all_scored(2 * N), "the other worker to take over", 70)
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    w.supervisor.stop([f"scorer-{w.folder.name}-1"])  # so the woken worker wins everything back
+    feed(w, 2 * N)
+    assert_exactly_once(w, 3 * N)
