@@ -1,8 +1,8 @@
 """A real scorer worker with one fault inside: `python -m tests.support.faulty_scorer PIPELINE`.
 
 The same wiring as `services.scorer.main`; only the delivery's `mark` is taken, so no service has a branch for tests.
-TAILRACE_TEST_FAULT is `kill:STEP` (SIGKILL to itself there) or `hang:STEP` (never comes back from there); it happens
-once a file named by TAILRACE_TEST_FUSE, so the worker's next life runs undisturbed.
+TAILRACE_TEST_FAULT is `kill:STEP` (SIGKILL to itself there), `stop:STEP` (SIGSTOP, until somebody wakes it) or
+`hang:STEP` (never comes back from there). It happens once: the file TAILRACE_TEST_FUSE then holds the process id.
 """
 
 import os
@@ -35,9 +35,10 @@ def fault(kind: str, step: str, fuse: Path) -> partial[ExactlyOnce]:
             fuse.touch(exist_ok=False)
         except FileExistsError:
             return
-        if kind == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        threading.Event().wait()
+        fuse.write_text(str(os.getpid()))
+        if kind == "hang":
+            threading.Event().wait()
+        os.kill(os.getpid(), signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
 
     return partial(ExactlyOnce, mark=mark)
 
