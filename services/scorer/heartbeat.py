@@ -29,6 +29,7 @@ class Heart:
         store: which versions are ready or refused.
         clock: wall time.
         every: s between beats.
+        acts: the epoch that will act next where this one acted last: lower once it is revoked, on idle partitions too.
         also: called at each beat, e.g. to refresh gauges.
     """
 
@@ -41,10 +42,11 @@ class Heart:
         store: ModelStore,
         clock: Clock,
         every: float,
+        acts: Callable[[int], int],
         also: Callable[[], None],
     ) -> None:
         self._worker, self._topic, self._post, self._probe = worker, topic, post, probe
-        self._store, self._clock, self._every, self._also = store, clock, every, also
+        self._store, self._clock, self._every, self._acts, self._also = store, clock, every, acts, also
         self._done = threading.Event()
         self._last = (clock.monotonic(), 0)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -68,7 +70,7 @@ class Heart:
             worker=self._worker,
             time=int(self._clock.time() * 1000),
             partitions=tuple(sorted(probe.owned)),
-            epochs={str(p): e for p, e in dict(probe.epochs).items()},
+            epochs={str(p): self._acts(e) for p, e in dict(probe.epochs).items()},
             ready=tuple(sorted(self._store.ready())),
             refused=dict(self._store.refused()),
             lag=probe.lag,

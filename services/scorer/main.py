@@ -53,7 +53,7 @@ def main(where: str) -> None:
         announcer = Announcer(w.kafka, settings.loop.call_timeout)
         heart = Heart(
             w.name, topic(spec.name, "workers"), announcer.post, probe, store, w.clock, settings.loop.heartbeat,
-            also=lambda: versions.tend(set(probe.epochs.values())),
+            acts=versions.acts, also=lambda: versions.tend(set(probe.epochs.values())),
         )  # fmt: skip
         loop = build_loop(
             w, step, source="records", letters="records.dlq", probe=probe, controls=controls,

@@ -57,6 +57,11 @@ class Versions:
         made = self._ready[epoch] = self._scoring(epoch, self._store.get(rollout.champion))
         return made
 
+    def acts(self, epoch: int) -> int:
+        """The epoch that acts where this one did: itself, or a lower one once it is revoked."""
+        rollout = self.table.acting(epoch)
+        return epoch if rollout is None else rollout.epoch
+
     def tend(self, acting: set[int]) -> None:
         """Now and then: say how things stand, and free what is not needed beside these acting epochs."""
         self._look()

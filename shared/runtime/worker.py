@@ -1,6 +1,7 @@
 """What every data-plane process has around its loop: settings, logs, metrics, health, traces, signals, exit codes."""
 
 import gc
+import logging
 import platform
 import signal
 import sys
@@ -100,6 +101,7 @@ def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker
     )
     kafka = client_config(settings.kafka, read_secret)
     kafka["client.id"] = f"tailrace-{pipeline.spec.name}-{name}"
+    kafka["logger"] = logging.getLogger("librdkafka")  # one JSON line an event, the client's own words too
     watchdog.start()
     try:
         yield Worker(service, name, pipeline, settings, clock, metrics, health, tracer, watchdog, kafka)
