@@ -53,11 +53,16 @@ class World:
 
     def start(self, workers: int, module: str = "services.scorer.main") -> None:
         """Start scorer workers; `module` may name a main of the tests that wires the same parts."""
+        for slot in range(workers):
+            self.start_one(slot, module)
+
+    def start_one(self, slot: int, module: str = "services.scorer.main") -> None:
+        """Start the worker of one slot, for the first time or again."""
         endpoints = Endpoints(kafka=self.kafka, redis=self.redis)
-        order = Order(self.folder, endpoints, self.folder / "state", workers, lambda _: free_port())
-        for program in scorers(order):
-            argv = tuple(module if word == "services.scorer.main" else word for word in program.argv)
-            self.supervisor.start(replace(program, argv=argv, env={**program.env, **self.extra_env}))
+        order = Order(self.folder, endpoints, self.folder / "state", slot + 1, lambda _: free_port())
+        program = scorers(order)[slot]
+        argv = tuple(module if word == "services.scorer.main" else word for word in program.argv)
+        self.supervisor.start(replace(program, argv=argv, env={**program.env, **self.extra_env}))
 
     def announce(self, version: str, epoch: int, state: str) -> None:
         """Write a rollout into `models`, as a training would."""

@@ -3,10 +3,15 @@
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.ports import free_port
+from tailrace.stack.services import Order, scorers
+from tailrace.stack.supervisor import Supervisor
 from tests.support.wait import until
 from tests.support.world import World, record
 
@@ -76,3 +81,48 @@ def test_frozen_with_a_batch_in_hand(world: Callable[..., World], tmp_path: Path
     feed(w, N)
     assert_exactly_once(w, 2 * N)
     assert w.pid(1 - other) == frozen, "it goes on in the same life"
+
+
+def test_two_workers_with_one_slot_double_nothing(world: Callable[..., World]) -> None:
+    """A twin has the same transactional id: one of them ends with exit 4 and says so, nothing is doubled (F19)."""
+    w = world()
+    w.start(1)
+    feed(w, 0, 200)
+    until(w.all_scored(200), "the first worker to score", 60)
+    twins = Supervisor(w.folder / "state" / "twins")
+    endpoints = Endpoints(kafka=w.kafka, redis=w.redis)
+    order = Order(w.folder, endpoints, w.folder / "state", 1, lambda _: free_port())
+    with twins:
+        for program in scorers(order):
+            twins.start(replace(program, env={**program.env, **w.extra_env}))
+
+        def ended() -> list[int]:
+            return [e.code for s in (w.supervisor, twins) for e in s.events if e.kind == "exited" and e.code]
+
+        sent = 200
+        while 4 not in ended() and sent < 6_000:
+            feed(w, sent, 100)
+            sent += 100
+        assert 4 in ended(), (ended(), w.logs())
+    logs = w.logs() + "".join(p.read_text() for p in (w.folder / "state" / "twins").glob("*.log"))
+    assert "Fenced" in logs
+    assert_exactly_once(w, sent)
+
+
+def test_workers_come_and_go_under_load(world: Callable[..., World]) -> None:
+    """A worker is added and stopped again and again while records flow: nothing lost or doubled, all exit 0 (F7)."""
+    w = world()
+    w.start(2)
+    joining = f"scorer-{w.folder.name}-1"
+    sent = 0
+    for _ in range(3):
+        feed(w, sent)
+        sent += N
+        until(lambda n=sent: w.account().predictions > n - N, "the load to begin", 60)  # type: ignore[misc]
+        w.supervisor.stop([joining])
+        status = next(s for s in w.supervisor.status() if s.name == joining)
+        assert status.last_code == 0, w.logs()
+        feed(w, sent)
+        sent += N
+        w.start_one(1)
+    assert_exactly_once(w, sent)
