@@ -114,17 +114,21 @@ class World:
 
     def letters(self) -> list[dict[str, str]]:
         """The headers of all dead letters."""
+        return self.headers("records.dlq")
+
+    def headers(self, name: str) -> list[dict[str, str]]:
+        """The headers of all messages of a topic, committed ones only."""
         found = []
-        consumer = Consumer({**self.conf, "group.id": "letters", "isolation.level": "read_committed"})
-        dlq = f"{self.spec.name}.records.dlq"
-        parts = [TopicPartition(dlq, p, 0) for p in range(self.spec.partitions)]
+        consumer = Consumer({**self.conf, "group.id": "headers", "isolation.level": "read_committed"})
+        full = f"{self.spec.name}.{name}"
+        parts = [TopicPartition(full, p, 0) for p in range(self.spec.partitions)]
         ends = {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in parts}
         consumer.assign(parts)
         while any(max(p.offset, 0) < ends[p.partition] for p in consumer.position(parts)):
             for message in consumer.consume(500, 0.2):
                 if message.error() is None:
                     headers: Any = message.headers() or []
-                    found.append({name: (value or b"").decode("utf-8", "replace") for name, value in headers})
+                    found.append({key: (value or b"").decode("utf-8", "replace") for key, value in headers})
         consumer.close()
         return found
 

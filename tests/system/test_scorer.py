@@ -68,6 +68,7 @@ def test_each_prediction_explains_itself(world: Callable[..., World]) -> None:
         rows = codec.decode([json.dumps(seen["record"]).encode()]).rows
         again = runtime.predict(builder.matrix(rows, Found(values={"weather": [None]})).values)
         assert np.isclose(again[0][list(manifest.classes).index("late")], made["score"], rtol=0, atol=1e-9)
+    assert w.headers("predictions") == [{"traceparent": trace}] * 200
     assert {made["id"] for made in w.values("predictions")} == {f"r{i}" for i in range(200)}
 
 
