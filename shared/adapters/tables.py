@@ -35,16 +35,6 @@ def read_rows(path: Path) -> Iterator[Row]:
     return reader(path)
 
 
-def count_rows(path: Path) -> int | None:
-    """The number of rows where the file itself says it (Parquet), else None."""
-    if path.suffix.lower() != ".parquet" or not path.is_file():
-        return None
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException):
-        return None
-
-
 def _csv(path: Path) -> Iterator[Row]:
     line = 1
     try:

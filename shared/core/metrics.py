@@ -173,12 +173,10 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
         ),
         "tailrace_batches_total": _counter("Batches that were read and not empty."),
         "tailrace_batch_records": _histogram("Records in a batch.", _SIZES),
-        "tailrace_batch_seconds": _histogram(
-            "Time that each stage of a batch took.", _STEPS, stage="poll step transaction"
-        ),
+        "tailrace_batch_seconds": _histogram("Time that each stage of a batch took.", _STEPS, stage="step transaction"),
         "tailrace_batch_limit_records": _gauge("Largest batch that the pacer allows now."),
         "tailrace_transactions_total": _counter(
-            "How transactions ended.", result="committed aborted fenced renewed indefinite"
+            "How transactions ended.", result="committed aborted fenced indefinite"
         ),
         "tailrace_rebalances_total": _counter("Changes of the assignment.", event="assigned revoked lost"),
         "tailrace_controls_total": _counter(
@@ -193,7 +191,7 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
         ),
         "tailrace_committed_offset": _gauge("Offset that this worker committed last.", "partition"),
         "tailrace_event_time_seconds": _gauge(
-            "Highest event time met in the partition, in seconds since 1970 UTC.", "partition"
+            "Event time of the partition's last scored record, in seconds since 1970 UTC.", "partition"
         ),
         "tailrace_latency_seconds": _histogram("Time from a record's append to the commit of its outcome.", _LATENCIES),
         "tailrace_loop_turn_age_seconds": _gauge("Time since the loop last turned."),

@@ -25,7 +25,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
-def conclusion(summary: Summary, last: str = "") -> str:
+def conclusion(summary: Summary) -> str:
     """The summary, for a person."""
     bad = sum(summary.dead_letters.values())
     reasons = ", ".join(f"{reason} {n}" for reason, n in summary.dead_letters.items())
@@ -43,6 +43,4 @@ def conclusion(summary: Summary, last: str = "") -> str:
     ]
     if summary.recovery_s is not None:
         lines.append(f"  one worker was killed; it owned partitions again after {summary.recovery_s:.1f} s")
-    if last:
-        lines.append(last)
     return "\n".join(lines)

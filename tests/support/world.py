@@ -19,7 +19,6 @@ from shared.adapters.kafka.table import TableReader
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import decode
 from shared.core.records import Application, BundleRef, Headers, Rollout
-from shared.core.topics import topic
 from shared.runtime.settings import KafkaSettings, Settings
 from tailrace.proof.audit import Account, audit
 from tailrace.stack.endpoints import Endpoints
@@ -200,8 +199,3 @@ def make_world(
     )
     world.announce("1", 1, "active")
     return world
-
-
-def records_topic(world: World) -> str:
-    """The input topic."""
-    return topic(world.spec.name, "records")
