@@ -51,8 +51,28 @@ class RecordSpec(Spec, frozen=True, kw_only=True):
     max_future: Duration = Duration(86_400 * 400)
 
 
+FieldType = Literal["number", "string", "boolean"]
+
+
+class AggregateSpec(Spec, frozen=True, kw_only=True):
+    """One value over the earlier records of an entity: those of event time in `[stamp - over, stamp)`.
+
+    `count` counts them, `mean` averages the numbers of field `of`, `last` is its value in the newest of them,
+    `time_since` the seconds from the newest of them to the event. Records that lack the value count in `count` only.
+    """
+
+    take: Literal["count", "mean", "last", "time_since"]
+    of: str = ""
+    over: Duration
+
+
 class LookupSpec(Spec, frozen=True, kw_only=True):
     """A feature group cached in Redis, looked up by a field of the record, as of the record's event time.
+
+    Its values come from producers (`fields`), or the platform keeps them itself from `records` (`aggregates`). An
+    aggregate is stamped with the next multiple of `every` after a record, so that a record never counts itself;
+    a record that comes more than `late` of event time behind the newest one is left out of aggregates.
+
 
     A version older than `max_age` is `stale`: it is used and flagged, or treated as missing (`on_stale`). With
     `on_missing: degrade` the features take their missing-value policy and the prediction is flagged; `reject` makes
@@ -61,7 +81,10 @@ class LookupSpec(Spec, frozen=True, kw_only=True):
     """
 
     key: str
-    fields: dict[str, Literal["number", "string", "boolean"]]
+    fields: dict[str, FieldType] = {}
+    aggregates: dict[Name, AggregateSpec] = {}
+    every: Duration = Duration(0.001)
+    late: Duration = Duration(3_600)
     max_age: Duration
     keep: Duration = Duration(86_400)
     max_versions: Positive = 4_096
@@ -102,8 +125,29 @@ class LabelSpec(Spec, frozen=True, kw_only=True):
     description: str = ""
 
 
+class FoldsSpec(Spec, frozen=True, kw_only=True):
+    """How a search splits the records: by time, each fold judged on what came after it, or stratified by class."""
+
+    kind: Literal["chronological", "stratified"] = "chronological"
+    count: Annotated[int, Meta(ge=2)] = 5
+
+
+class IntervalSpec(Spec, frozen=True, kw_only=True):
+    """An interval around each regression value, by split conformal prediction on records the model had not seen.
+
+    The errors' quantiles are taken apart in so many bins of the predicted value. Source: Vovk, Gammerman, Shafer,
+    Algorithmic Learning in a Random World (2005); Mondrian by prediction: Bostroem, Johansson (2020).
+    """
+
+    coverage: Share = 0.9
+    bins: Annotated[int, Meta(ge=1, le=100)] = 1
+
+
 class ModelSpec(Spec, frozen=True, kw_only=True):
-    """A scikit-learn estimator by import path, and how columns are prepared for it."""
+    """A scikit-learn estimator by import path, and how columns are prepared for it.
+
+    A regression may learn `log1p` of its target: predictions and figures are in the target's own unit again.
+    """
 
     estimator: str
     parameters: dict[str, Any] = {}
@@ -112,6 +156,10 @@ class ModelSpec(Spec, frozen=True, kw_only=True):
     impute: Literal["none", "median", "mean"] = "none"
     metric: str = ""
     search: dict[str, list[Any]] = {}
+    folds: FoldsSpec = FoldsSpec()
+    target: Literal["none", "log1p"] = "none"
+    interval: IntervalSpec | None = None
+    calibration: Literal["none", "sigmoid", "isotonic"] = "none"
     seed: int = 0
     runtimes: tuple[Literal["onnx", "treelite", "sklearn"], ...] = ("onnx", "treelite", "sklearn")
     tolerance: float = 1e-5
@@ -161,11 +209,26 @@ class TopicSpec(Spec, frozen=True, kw_only=True):
     config: dict[str, str] = {}
 
 
+class AlertSpec(Spec, frozen=True, kw_only=True):
+    """When a figure calls for somebody: below or above a threshold."""
+
+    metric: str
+    below: float | None = None
+    above: float | None = None
+    severity: Literal["warning", "critical"] = "warning"
+
+
 class MonitoringSpec(Spec, frozen=True, kw_only=True):
-    """How much is observed: the share of records that leave an observation in the journal."""
+    """How much is observed, what is aimed at, and what raises an alarm.
+
+    `sample` is the share of records that leave an observation in the journal; `goal` the least (or, where smaller is
+    better, the most) that a model of this pipeline must reach, by metric.
+    """
 
     sample: Share = 1.0
     window: Duration = Duration(86_400)
+    goal: dict[str, float] = {}
+    alerts: tuple[AlertSpec, ...] = ()
 
 
 class RolloutSpec(Spec, frozen=True, kw_only=True):

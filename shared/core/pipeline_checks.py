@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from shared.core import pipeline_learning as learning
 from shared.core import pipeline_policies as policies
+from shared.core.aggregate_fields import fields_of
 from shared.core.mistakes import Mistake, Unanswerable, at, known, near
 from shared.core.pipeline import FeatureSpec, FieldSpec, LookupSpec, PipelineSpec
 
@@ -21,7 +23,7 @@ _SOURCES = {"numeric": ("integer", "number", "boolean"), "category": ("string", 
 def check(spec: PipelineSpec) -> list[Mistake]:
     """Every mistake of meaning. Parts of `spec` may be `UNKNOWN`; questions about them are not asked."""
     found: list[Mistake] = []
-    for ask in (*_WHOLE, *policies.WHOLE):
+    for ask in (*_WHOLE, *policies.WHOLE, *learning.WHOLE):
         found += _answers(ask, spec)
     for items, questions in (*_PARTS, *policies.PARTS):
         try:
@@ -116,7 +118,7 @@ def _feature_source(spec: PipelineSpec, path: str, feature: FeatureSpec) -> Answ
     elif feature.lookup not in spec.lookups:
         remedy = near(feature.lookup, spec.lookups) or "declare the group under lookups"
         yield Mistake(at(path, "lookup"), f'"{feature.lookup}" is no lookup group', remedy)
-    elif feature.source not in (fields := spec.lookups[feature.lookup].fields):
+    elif feature.source not in (fields := fields_of(spec, feature.lookup)):
         what = f'"{feature.source}" is no field of the lookup group {feature.lookup}'
         yield Mistake(at(path, key), what, near(feature.source, fields))
     else:
@@ -175,7 +177,7 @@ def _lookup_key(spec: PipelineSpec, path: str, lookup: LookupSpec) -> Answers:
 
 
 def _lookup_fields(_spec: PipelineSpec, path: str, lookup: LookupSpec) -> Answers:
-    if len(lookup.fields) == 0:
+    if len(lookup.fields) == 0 and len(lookup.aggregates) == 0:
         yield Mistake(at(path, "fields"), "is empty", "declare what the group holds, `name: number` a line")
 
 
@@ -191,5 +193,7 @@ _PARTS: tuple[tuple[Callable[[PipelineSpec], Iterable[tuple[Any, ...]]], tuple[C
     (_roles, (_role,)),
     (_fields, (_field_name, _field_bounds)),
     (_features, (_feature_name, _feature_source, _feature_default, _feature_categories)),
-    (_lookups, (_lookup_key, _lookup_fields, _lookup_ages)),
+    (_lookups, (_lookup_key, _lookup_fields, _lookup_ages, learning.group_kind)),
+    learning.AGGREGATE_CHECKS,
+    learning.ALERT_CHECKS,
 )

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import inspect as mi
 
 from shared.core import durations
+from shared.core.aggregate_fields import resolved
 from shared.core.mistakes import UNKNOWN, Mistake, Mistakes, at, near
 from shared.core.pipeline import Duration, PipelineSpec
 from shared.core.pipeline_checks import check
@@ -36,7 +37,7 @@ def decode(tree: object, where: str) -> PipelineSpec:
         mistakes += check(spec)
     if mistakes:
         raise Mistakes(where, mistakes)
-    return spec  # type: ignore[no-any-return] # without a mistake it is one
+    return resolved(spec)
 
 
 class _Walk:

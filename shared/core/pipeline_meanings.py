@@ -44,7 +44,10 @@ MEANINGS: dict[type, dict[str, str]] = {
     },
     p.LookupSpec: {
         "key": "The string field of the record that names the entity.",
-        "fields": "The group's fields and their types.",
+        "fields": "The group's fields and their types, where producers publish them on `features`.",
+        "aggregates": "Values that the platform keeps from `records`, instead of `fields`, by name.",
+        "every": "Aggregates are stamped with multiples of this; a coarser one keeps fewer versions of busy entities.",
+        "late": "How far (event time) a record may come behind the newest one and still count in aggregates.",
         "max_age": "From this age on (in event time) a version is stale.",
         "keep": "How far back the cache holds versions, so that a lagging scorer still finds its own.",
         "max_versions": "The most versions that are kept of one entity.",
@@ -52,6 +55,11 @@ MEANINGS: dict[type, dict[str, str]] = {
         "on_missing": "With nothing there: the features' policies and a flag on the prediction, or a dead letter.",
         "on_stale": "A stale version is used and flagged, or counts as missing.",
         "schema_version": "Raise it when the meaning of the fields changes; versions of another one are not used.",
+    },
+    p.AggregateSpec: {
+        "take": "What is kept of the earlier records of the entity.",
+        "of": "The record's field that is averaged or remembered (`mean`, `last`).",
+        "over": "The span of event time that counts.",
     },
     p.FeatureSpec: {
         "name": "The column's name, unique.",
@@ -77,10 +85,22 @@ MEANINGS: dict[type, dict[str, str]] = {
         "impute": "What replaces NaN; `none` for an estimator that takes NaN itself.",
         "metric": "What the model is judged by; empty: the task's usual one.",
         "search": "Values to try, by parameter; each parameter also stands in `parameters`.",
+        "folds": "How a search splits the records.",
+        "target": "What of the target is learned; answers are in its own unit.",
+        "interval": "An interval around each value; left out: none.",
+        "calibration": "How probabilities are mended on records that the model had not seen.",
         "seed": "Makes training repeatable.",
         "runtimes": "The runtimes that may serve it; the fastest faithful one is taken.",
         "tolerance": "The largest difference to scikit-learn that a runtime may show.",
         "max_bytes": "The largest model file that a scorer loads.",
+    },
+    p.FoldsSpec: {
+        "kind": "Each fold is judged on later records, or on a stratified share of all.",
+        "count": "How many folds.",
+    },
+    p.IntervalSpec: {
+        "coverage": "The share of values that shall lie in their interval.",
+        "bins": "Bins of the predicted value, each with a width of its own.",
     },
     p.HistorySpec: {
         "hook": "A Python file with `write(folder, seed)`, instead of files.",
@@ -111,6 +131,14 @@ MEANINGS: dict[type, dict[str, str]] = {
     p.MonitoringSpec: {
         "sample": "The share of records that leave an observation in the journal.",
         "window": "The span of event time that one scorecard covers.",
+        "goal": "What a model must reach, by metric; the demo and the search print it beside what it does reach.",
+        "alerts": "Thresholds that call for somebody.",
+    },
+    p.AlertSpec: {
+        "metric": "The figure (`accuracy`, `rmse`, `ks` ...).",
+        "below": "It alarms below this.",
+        "above": "It alarms above this.",
+        "severity": "Whether it can wait for the morning.",
     },
     p.RolloutSpec: {
         "activation": "By a barrier at one offset a partition; `local`: each worker's next batch.",
