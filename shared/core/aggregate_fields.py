@@ -12,9 +12,7 @@ def fields_of(spec: PipelineSpec, group: str) -> dict[str, FieldType]:
         KeyError: no such group.
     """
     lookup = spec.lookups[group]
-    if not len(lookup.aggregates):
-        return lookup.fields
-    return {name: _type(spec, aggregate) for name, aggregate in lookup.aggregates.items()}
+    return {**lookup.fields, **{name: _type(spec, aggregate) for name, aggregate in lookup.aggregates.items()}}
 
 
 def resolved(spec: PipelineSpec) -> PipelineSpec:

@@ -24,9 +24,11 @@ def tree() -> Tree:
 
 
 def put(path: str, value: Any) -> Callable[[Tree], None]:
-    """Set `a.b.0.c` in a tree."""
+    """Set `a.b.0.c` in a tree; a group `past` of aggregates is there first where the path goes into it."""
 
     def change(tree: Tree) -> None:
+        if path.startswith("lookups/past/"):
+            tree["lookups"]["past"] = copy.deepcopy(PAST)
         node: Any = tree
         *steps, last = path.split("/")
         for step in steps:
@@ -40,6 +42,10 @@ LONGER = (
     "3d is longer than the retention of topic predictions (12h); "
     "raise topics.predictions.retention or lower the horizon"
 )
+COUNT = {"take": "count", "over": "1h"}
+MEAN = {"take": "mean", "over": "1h"}
+LAST = {"take": "last", "over": "1h"}
+PAST: Tree = {"key": "depot", "max_age": "1h", "aggregates": {"n": COUNT}}
 ONE_EACH: list[tuple[str, Any, str, str]] = [
     ("partitions", "four", "partitions", 'must be a whole number, not "four"'),
     ("partitions", 0, "partitions", "0 is too small; at least 1 is allowed"),
@@ -93,6 +99,25 @@ ONE_EACH: list[tuple[str, Any, str, str]] = [
     ("model/search", {"c": [1]}, "model.search.c", "is none of model.parameters"),
     ("model/search/C", [], "model.search.C", "is empty"),
     ("model/tolerance", 0, "model.tolerance", "must be above 0"),
+    ("model/target", "log1p", "model.target", "has no meaning in a binary task"),
+    ("model/interval", {}, "model.interval", "has no meaning in a binary task"),
+    ("model/folds/count", 1, "model.folds.count", "1 is too small; at least 2"),
+    ("model/metric", "rmse", "model.metric", '"rmse" is no figure of a binary task'),
+    ("monitoring/goal", {"acuracy": 0.9}, "monitoring.goal.acuracy", "did you mean accuracy?"),
+    ("monitoring/goal", {"ks": 0.1}, "monitoring.goal.ks", '"ks" is no figure of a binary task'),
+    ("monitoring/alerts", [{"metric": "auc"}], "monitoring.alerts[0]", "needs one threshold"),
+    ("monitoring/alerts", [{"metric": "auc", "above": 0.9}], "monitoring.alerts[0].above", "when auc is good"),
+    ("monitoring/alerts", [{"metric": "rmse", "above": 8}], "monitoring.alerts[0].metric", "no figure of a binary"),
+    ("lookups/traffic/aggregates", {"n": COUNT}, "lookups.traffic.aggregates", "are given beside fields"),
+    ("lookups/past", PAST | {"aggregates": {}}, "lookups.past.fields", "is empty; declare what the group holds"),
+    ("lookups/past", PAST | {"every": "0.1ms"}, "lookups.past.every", "is shorter than a millisecond"),
+    ("lookups/past", PAST | {"allow_newer": True}, "lookups.past.allow_newer", "would let a record count itself"),
+    ("lookups/past", PAST | {"every": "2h"}, "lookups.past.aggregates.n.over", "is shorter than one step of `every`"),
+    ("lookups/past/aggregates/n", COUNT | {"of": "weight"}, "lookups.past.aggregates.n.of", "no meaning for count"),
+    ("lookups/past/aggregates/n", {"take": "mean", "over": "1h"}, "lookups.past.aggregates.n.of", "is missing"),
+    ("lookups/past/aggregates/n", MEAN | {"of": "wight"}, "lookups.past.aggregates.n.of", "did you mean weight?"),
+    ("lookups/past/aggregates/n", MEAN | {"of": "depot"}, "lookups.past.aggregates.n.of", "only numbers have a mean"),
+    ("lookups/past/aggregates/n", LAST | {"of": "phone"}, "lookups.past.aggregates.n.of", '"phone" is personal'),
     ("history/hook", "history.py", "history.hook", "is given beside records, labels"),
     ("history/records", "", "history.records", "is missing; features and labels belong to records"),
     ("history/labels", "labels.xls", "history.labels", "no known kind of file"),
@@ -162,6 +187,27 @@ def test_a_regression_has_no_classes_and_no_threshold(tree: Tree) -> None:
     with pytest.raises(Mistakes) as caught:
         decode(tree, "pipeline.yaml")
     assert {m.path for m in caught.value.mistakes} == {"labels.classes", "labels.positive", "labels.threshold"}
+
+
+def test_a_regression_has_neither_calibration_nor_strata(tree: Tree) -> None:
+    """What needs classes is a mistake in a regression; an interval that leaves nothing out as well."""
+    tree["task"] = "regression"
+    tree["labels"] = {"horizon": "1d"}
+    folds = {"kind": "stratified"}
+    tree["model"] |= {"calibration": "isotonic", "folds": folds, "interval": {"coverage": 1.0}}
+    with pytest.raises(Mistakes) as caught:
+        decode(tree, "pipeline.yaml")
+    wrong = {"model.calibration", "model.folds.kind", "model.interval.coverage"}
+    assert {m.path for m in caught.value.mistakes} == wrong
+
+
+def test_a_group_of_aggregates_has_their_types(tree: Tree) -> None:
+    """Counts and means are numbers, the last value has its field's type; features may read each."""
+    past = PAST | {"aggregates": {"n": COUNT, "heavy": MEAN | {"of": "weight"}, "kind": LAST | {"of": "service"}}}
+    tree["lookups"]["past"] = past
+    tree["features"] += [{"name": "n", "lookup": "past"}, {"name": "kind", "lookup": "past", "kind": "category"}]
+    spec = decode(tree, "pipeline.yaml")
+    assert spec.lookups["past"].fields == {"n": "number", "heavy": "number", "kind": "string"}
 
 
 def test_a_good_file_has_the_declared_values(tree: Tree) -> None:
