@@ -122,6 +122,7 @@ class LabelSpec(Spec, frozen=True, kw_only=True):
     classes: tuple[str, ...] = ()
     positive: str = ""
     threshold: Share = 0.5
+    unit: str = ""
     description: str = ""
 
 

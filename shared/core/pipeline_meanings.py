@@ -75,6 +75,7 @@ MEANINGS: dict[type, dict[str, str]] = {
         "classes": "The label's values. Binary: two (true and false also pass: positive or not). Regression: none.",
         "positive": "The class that a binary score is the probability of.",
         "threshold": "From this score on a binary prediction is labelled positive.",
+        "unit": "The unit of a regression's target, for people.",
         "description": "What the label says, for people.",
     },
     p.ModelSpec: {

@@ -56,6 +56,8 @@ def _positive(spec: PipelineSpec) -> Answers:
 def _threshold(spec: PipelineSpec) -> Answers:
     if spec.task != "binary" and spec.labels.threshold != 0.5:  # noqa: PLR2004 - the default
         yield Mistake("labels.threshold", f"has no meaning in a {spec.task} task", "take it away")
+    if spec.task != "regression" and spec.labels.unit:
+        yield Mistake("labels.unit", "is given, but classes have no unit", "take it away")
 
 
 def _horizon(spec: PipelineSpec) -> Answers:

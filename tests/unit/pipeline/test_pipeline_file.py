@@ -65,6 +65,7 @@ ONE_EACH: list[tuple[str, Any, str, str]] = [
     ("labels/classes", ["late", "late"], "labels.classes[1]", "stands twice"),
     ("labels/classes", [], "labels.classes", "has 0 classes, a binary task has 2"),
     ("labels/positive", "lat", "labels.positive", '"lat" is none of the classes'),
+    ("labels/unit", "min", "labels.unit", "is given, but classes have no unit; take it away"),
     ("labels/threshold", 1.5, "labels.threshold", "1.5 is too large; at most 1"),
     ("labels/threshold", float("nan"), "labels.threshold", "nan is not finite"),
     ("record/id", "parcl", "record.id", "did you mean parcel?"),
