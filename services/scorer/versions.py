@@ -90,5 +90,7 @@ class Versions:
 
     def _scoring(self, epoch: int, model: LoadedModel) -> Scoring:
         manifest = model.manifest
-        version = Version(epoch, manifest.version, model.ref.digest, manifest.classes, manifest.threshold)
+        version = Version(
+            epoch, manifest.version, model.ref.digest, manifest.classes, manifest.threshold, manifest.post
+        )
         return Scoring(version, FeatureBuilder(self._spec, self._codec, model.columns), model.runtime)

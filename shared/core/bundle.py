@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.core.answering import Post
+
 RuntimeName = Literal["onnx", "treelite", "sklearn"]
 MODEL_FILES: dict[RuntimeName, str] = {"onnx": "model.onnx", "treelite": "model.treelite", "sklearn": "model.skops"}
 MANIFEST = "manifest.json"
@@ -39,7 +41,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     `classes` is the order of the model's probability columns (empty: regression). `tolerance` is the largest
     difference to scikit-learn on the golden records that was accepted, `parity` the largest one found.
-    Times are event times in ms; `measured` has microseconds a record by runtime and batch size.
+    `post` is what is done to the runtime's output before it is an answer; golden scores and parity are of the output
+    itself. Times are event times in ms; `measured` has microseconds a record by runtime and batch size.
     """
 
     pipeline: str
@@ -55,7 +58,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     trained_from: int
     trained_until: int
     run_id: str = ""
-    target_transform: Literal["none", "log1p"] = "none"
+    post: Post = Post()
     metrics: dict[str, float] = {}
     measured: dict[str, dict[str, float]] = {}
     v: int = 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from shared.core.answering_checks import flaw
 from shared.core.bundle import BUNDLE_FILES, GOLDEN, MANIFEST, MODEL_FILES, REFERENCE, SIGNATURE, Golden, Manifest
 from shared.core.errors import ModelRefused
 from shared.core.pipeline import PipelineSpec
@@ -100,6 +101,8 @@ def check_manifest(manifest: Manifest, spec: PipelineSpec, ref: BundleRef) -> No
     if manifest.runtime not in spec.model.runtimes:
         raise refusal("runtime", f"{manifest.runtime} is not among the pipeline's {', '.join(spec.model.runtimes)}")
     _check_numbers(manifest, spec)
+    if words := flaw(manifest.post, len(manifest.classes)):
+        raise refusal("post", words)
     _check_files(manifest, spec.model.max_bytes)
 
 
@@ -130,8 +133,6 @@ def _check_numbers(manifest: Manifest, spec: PipelineSpec) -> None:
         raise refusal("tolerance", f"{manifest.tolerance} is more than the pipeline's {spec.model.tolerance}")
     if not 0 <= manifest.parity <= manifest.tolerance:
         raise refusal("parity", f"{manifest.parity} differs from scikit-learn by more than {manifest.tolerance}")
-    if manifest.target_transform != "none" and manifest.task != "regression":
-        raise refusal("target_transform", "only a regression has one")
     speeds = manifest.measured.get(manifest.runtime, {})
     if not speeds or not all(math.isfinite(v) and v > 0 for v in speeds.values()):
         raise refusal("measured", f"no speed is stated for {manifest.runtime}")

@@ -1,12 +1,13 @@
 """JSON Schemas of what crosses a pipeline's border, made from its declaration and from our own types. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from shared.core import deadletter, reasons
 from shared.core.codec import EARLIEST_MS
-from shared.core.pipeline import FieldSpec, LookupSpec, PipelineSpec
+from shared.core.pipeline import FieldSpec, IntervalSpec, LookupSpec, PipelineSpec
 from shared.core.records import SCHEMA_VERSION, FeatureUpdate, Label, Prediction
 
 Schema = dict[str, Any]
@@ -42,11 +43,19 @@ def prediction(spec: PipelineSpec) -> Schema:
     """What consumers get; keys may be added, and none is taken away within a version `v`."""
     schema = _of(Prediction, f"{spec.name} prediction")
     fields = schema["properties"]
+    # What a task never has is not promised.
+    fields.pop("probabilities")
+    fields.pop("interval")
     if spec.task == "regression":
         fields["label"] = {"type": "number"}
+        if spec.model.interval is not None:
+            fields["interval"] = _interval(spec.model.interval)
     else:
         fields["label"] = {"enum": list(spec.labels.classes)}
         fields["score"] |= {"minimum": 0, "maximum": 1}
+    if spec.task == "multiclass":
+        fields["probabilities"] = _probabilities(spec.labels.classes)
+        schema["required"].append("probabilities")
     fields["flags"]["items"] = {"type": "string", "examples": ["degraded", "stale", "unseen", "out_of_range"]}
     return schema
 
@@ -121,6 +130,23 @@ def _typed(name: str, field: FieldSpec, spec: PipelineSpec) -> Schema:
 
 def _named(name: str, spec: PipelineSpec) -> Schema:
     return {"pattern": PRINTABLE} if name in (spec.record.id, spec.record.key) else {}
+
+
+def _interval(interval: IntervalSpec) -> Schema:
+    told = f"From and to, in the target's own unit: {interval.coverage:.0%} of the truths are expected between them."
+    number: Schema = {"type": "number"}
+    return {"type": "array", "prefixItems": [number, number], "minItems": 2, "maxItems": 2, "description": told}
+
+
+def _probabilities(classes: Sequence[str]) -> Schema:
+    share: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(classes, share),
+        "required": list(classes),
+        "additionalProperties": False,
+        "description": "Of every class, in the order of the classes; they add up to 1.",
+    }
 
 
 def _group(name: str, lookup: LookupSpec) -> Schema:

@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.core import answering
+from shared.core.answering import NOTHING, Post
 from shared.core.codec import Decoded
 from shared.core.features import Matrix
 from shared.core.pipeline import PipelineSpec
@@ -19,13 +21,17 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What every prediction of one model says of it. `classes` is the order of the model's probability columns."""
+    """What every prediction of one model says of it. `classes` is the order of the model's probability columns.
+
+    `post` is what is done to the model's output to make it an answer.
+    """
 
     epoch: int
     version: str
     digest: str
     classes: tuple[str, ...]
     threshold: float
+    post: Post = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class Answers:
     scores: list[float]
     labels: Sequence[str | float]
     probabilities: Sequence[dict[str, float] | None]
+    intervals: Sequence[tuple[float, float] | None]
 
 
 def answers(spec: PipelineSpec, version: Version, raw: NDArray[np.float64]) -> Answers:
@@ -42,26 +49,33 @@ def answers(spec: PipelineSpec, version: Version, raw: NDArray[np.float64]) -> A
 
     Args:
         spec: the pipeline; `labels.positive` names the positive class of a binary task.
-        version: class order and threshold.
-        raw: (n, k) probabilities, or (n,) values for regression.
+        version: class order, threshold, and what is done to the output.
+        raw: the model's output: (n, k) probabilities, or (n,) values for regression.
 
     Returns:
         Binary: probability and class by the threshold. Multiclass: the likeliest class, its probability, and all
-        probabilities by class name in contract order. Regression: the value as both.
+        probabilities by class name in contract order. Regression: the value as both, and its interval where the
+        model has one.
     """
     n = len(raw)
+    nothing: list[None] = [None] * n
     if spec.task == "regression":
-        values: list[float] = raw.reshape(n).tolist()
-        return Answers(values, values, [None] * n)
+        values: list[float] = answering.values(version.post, raw).tolist()
+        return Answers(values, values, nothing, _intervals(version.post, raw) or nothing)
     if spec.task == "binary":
         positive = version.classes.index(spec.labels.positive)
         yes, no = version.classes[positive], version.classes[1 - positive]
-        scores: list[float] = raw[:, positive].tolist()
-        return Answers(scores, [yes if s >= version.threshold else no for s in scores], [None] * n)
-    best = raw.argmax(axis=1)
-    names = version.classes
-    by_name = [dict(zip(names, row, strict=True)) for row in raw.tolist()]
-    return Answers(raw[np.arange(n), best].tolist(), [names[i] for i in best.tolist()], by_name)
+        scores: list[float] = answering.probabilities(version.post, raw, positive)[:, positive].tolist()
+        return Answers(scores, [yes if s >= version.threshold else no for s in scores], nothing, nothing)
+    shares, names = answering.probabilities(version.post, raw), version.classes
+    best = shares.argmax(axis=1)
+    by_name = [dict(zip(names, row, strict=True)) for row in shares.tolist()]
+    return Answers(shares[np.arange(n), best].tolist(), [names[i] for i in best.tolist()], by_name, nothing)
+
+
+def _intervals(post: Post, raw: NDArray[np.float64]) -> Sequence[tuple[float, float]]:
+    found = answering.bounds(post, raw)
+    return [] if found is None else list(zip(found[0].tolist(), found[1].tolist(), strict=True))
 
 
 def flags_of(matrix: Matrix, n: int) -> Sequence[tuple[str, ...]]:
@@ -93,11 +107,11 @@ def predictions(
     epoch, name, digest = version.epoch, version.version, version.digest[:16]
     columns = zip(
         decoded.ids, decoded.keys, positions, decoded.times, answer.scores, answer.labels,
-        answer.probabilities, flags, ages, strict=True,
+        answer.probabilities, answer.intervals, flags, ages, strict=True,
     )  # fmt: skip
     return [
-        Prediction(SCHEMA_VERSION, id_, key, at, time, score, label, name, digest, epoch, probs, None, flag, age)
-        for id_, key, at, time, score, label, probs, flag, age in columns
+        Prediction(SCHEMA_VERSION, id_, key, at, time, score, label, name, digest, epoch, probs, around, flag, age)
+        for id_, key, at, time, score, label, probs, around, flag, age in columns
     ]
 
 

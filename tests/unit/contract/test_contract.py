@@ -21,6 +21,7 @@ from shared.core.ports import Reject
 from shared.core.records import FeatureUpdate, Label, Prediction
 from shared.core.versions import validate_update
 from tailrace.cli import contract as command
+from tests.support.spec import make_spec
 
 FOLDER = Path(__file__).parents[2] / "data" / "parcels"
 SPEC = load_pipeline(FOLDER).spec
@@ -225,3 +226,24 @@ def _refs(node: Any) -> list[str]:
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) and node["$ref"].startswith("#/c") else []
         return own + [ref for item in node.values() for ref in _refs(item)]
     return [ref for item in node for ref in _refs(item)] if isinstance(node, list) else []
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_each_task_promises_what_it_answers(task: str) -> None:
+    """Probabilities by class name for many classes, an interval where one is asked for, neither for two classes."""
+    model = {"estimator": "sklearn.linear_model.Ridge", "impute": "median", "interval": {"coverage": 0.8}}
+    spec = make_spec(task, model=model) if task == "regression" else make_spec(task)
+    schema = contract_schemas.prediction(spec)
+    promised = {"probabilities", "interval"} & set(schema["properties"])
+    assert promised == {"multiclass": {"probabilities"}, "regression": {"interval"}, "binary": set()}[task]
+    made = Prediction(1, "p", "d", (0, 7), 1_769_860_800_000, 0.4, "late", "1", "sha", 1)
+    if task == "multiclass":
+        made = msgspec.structs.replace(made, probabilities={"early": 0.25, "on_time": 0.35, "late": 0.4})
+    if task == "regression":
+        made = msgspec.structs.replace(made, label=0.4, interval=(-1.0, 1.0))
+        assert "80% of the truths" in schema["properties"]["interval"]["description"]
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(json.loads(msgspec.json.encode(made)))
+    if task == "multiclass":
+        wrong = msgspec.structs.replace(made, probabilities={"early": 1.0})
+        assert not validator.is_valid(json.loads(msgspec.json.encode(wrong)))
