@@ -61,7 +61,7 @@ def make_model(pipeline: Pipeline, settings: Settings, home: Path, state: Path) 
     with records.open("w", newline="", encoding="utf-8") as file, labels.open("w", encoding="utf-8") as said:
         writer = csv.DictWriter(file, ["id", "key", "ts", *FEATURES])
         writer.writeheader()
-        for row in _rows(HISTORY, rng):
+        for row in rows(HISTORY, rng):
             writer.writerow(row)
             value = "yes" if row["feature_00"] + row["feature_01"] + rng.normal() > 0 else "no"
             said.write(json.dumps({"id": row["id"], "value": value, "time": row["ts"] + 1_000}) + "\n")
@@ -82,7 +82,7 @@ def preload(publisher: KafkaPublisher, topic: str, n: int) -> int:
         Unavailable: the broker does not take them.
     """
     size = 0
-    for i, row in enumerate(_rows(n, np.random.default_rng(SEED + 1))):
+    for i, row in enumerate(rows(n, np.random.default_rng(SEED + 1))):
         value = json.dumps(row, separators=(",", ":")).encode()
         size += len(value)
         trace = f"00-{i + 1:032x}-{i + 1:016x}-00".encode()
@@ -91,7 +91,8 @@ def preload(publisher: KafkaPublisher, topic: str, n: int) -> int:
     return round(size / n)
 
 
-def _rows(n: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+def rows(n: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """Records of 20 floats, 10 s apart in event time, of 1,000 entities in turn."""
     for i in range(n):
         values = np.round(rng.normal(size=WIDTH), 6).tolist()
         fixed = {"id": f"r{i}", "key": f"e{i % ENTITIES}", "ts": START + i * 10_000}

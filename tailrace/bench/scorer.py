@@ -3,27 +3,19 @@
 import os
 import platform
 import sys
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from shared.adapters.kafka.admin import KafkaAdmin
-from shared.adapters.kafka.config import client_config
-from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.publisher import KafkaPublisher
 from shared.adapters.pipeline_yaml import Pipeline
-from shared.core.errors import Unavailable, UserError
+from shared.core.errors import UserError
 from shared.core.records import BundleRef
 from shared.core.topics import WantedTopic, topic, wanted
-from shared.runtime.settings import load_settings, read_secret
 from tailrace.bench.material import FEATURES, NAME, PARTITIONS, VARIANTS, Variant, make_model, preload, write_pipeline
-from tailrace.bench.process import Measured, measure_run
+from tailrace.bench.runner import Row, Runner
 from tailrace.bench.same import differences, outputs
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.program import Program
@@ -37,16 +29,6 @@ SOURCE, TARGET, BARE_TARGET = topic(NAME, "records"), topic(NAME, "predictions")
 GROUP, BARE_GROUP = f"tailrace.{NAME}.scorer", f"{BARE_TARGET}.bare"
 PACKAGES = ("confluent-kafka", "msgspec", "numpy", "onnxruntime")
 LARGEST = 10_000  # records of a batch: the default of a pipeline
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One run. CPU is that of the whole process, memory its peak, `n` the records between first and last commit."""
-
-    name: str
-    records_per_s: float
-    cpu_us_per_record: float
-    rss_mb: float
-    n: int
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +62,8 @@ class Bench:
 
     def __init__(self, stack: Stack, home: Path, records: int) -> None:
         self._stack, self._home, self._records = stack, home, records
-        self._settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
-        self._conf: dict[str, Any] = client_config(self._settings.kafka, read_secret)
-        self._admin = KafkaAdmin(self._conf)
+        self._runner = Runner(stack)
+        self._conf, self._admin = self._runner.conf, KafkaAdmin(self._runner.conf)
         self.batch = min(LARGEST, max(records // 10, 100))  # ten batches at least, or nothing could be measured
 
     def run(self) -> Result:
@@ -95,7 +76,7 @@ class Bench:
         first = pipelines[VARIANTS[0]]
         ensure_topics(self._admin, first.spec)
         self._admin.create([WantedTopic(BARE_TARGET, PARTITIONS, 1, self._topic_config(first))])
-        ref = make_model(first, self._settings, self._home, self._stack.state.path)
+        ref = make_model(first, self._runner.settings, self._home, self._stack.state.path)
         size = preload(KafkaPublisher(self._conf), SOURCE, self._records)
         to_stderr(f"{self._records:,} records of {size} bytes are in the topic; batches of at most {self.batch:,}")
         rows = [self._bare(ref)]
@@ -108,7 +89,7 @@ class Bench:
     def _ours(self, variant: Variant, pipeline: Pipeline) -> Row:
         stack = self._stack
         (program,) = scorers(Order(pipeline.folder, stack.endpoints, stack.state.path, 1, stack.port))
-        return self._measured(variant.name, program, GROUP)
+        return self._runner.row(variant.name, program, GROUP, SOURCE, self._records)
 
     def _bare(self, ref: BundleRef) -> Row:
         if not BARE_LOOP.is_file():
@@ -125,45 +106,7 @@ class Bench:
             "batch": self.batch,
         }
         argv = (sys.executable, str(BARE_LOOP), msgspec.json.encode(job).decode())
-        return self._measured(BARE, Program("bare-loop", argv), BARE_GROUP)
-
-    def _measured(self, name: str, program: Program, group: str) -> Row:
-        to_stderr(f"running: {name}")
-        supervisor = self._stack.supervisor
-        supervisor.start(program)
-        positions = GroupPositions(self._conf, group, SOURCE)
-        try:
-            pid, timeout = self._alive(program.name), 90.0 + self._records / 500
-            seen = measure_run(pid, lambda: _committed(positions), self._records, timeout)
-        finally:
-            positions.close()
-            supervisor.stop([program.name])
-        self._forget(group)
-        return _row(name, seen)
-
-    def _alive(self, name: str) -> Callable[[], int | None]:
-        def pid() -> int | None:
-            status = next(s for s in self._stack.supervisor.status() if s.name == name)
-            if status.last_exit:
-                raise UserError(f"{name} ended ({status.last_exit})", remedy=f"see {status.log}")
-            return status.pid
-
-        return pid
-
-    def _forget(self, group: str) -> None:
-        """The next run of this group begins at the start again. It is empty only once the broker has seen it go."""
-        client, deadline = AdminClient({"log_level": 2, **self._conf}), time.monotonic() + 20
-        while True:
-            try:
-                client.delete_consumer_groups([group])[group].result(10)
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"group {group} cannot be deleted ({error})", remedy="see the broker's log"
-                    ) from None
-                time.sleep(0.1)
-            else:
-                return
+        return self._runner.row(BARE, Program("bare-loop", argv), BARE_GROUP, SOURCE, self._records)
 
     def _topic_config(self, pipeline: Pipeline) -> dict[str, str]:
         return next(dict(want.config) for want in wanted(pipeline.spec) if want.name == TARGET)
@@ -215,16 +158,3 @@ def table(result: Result) -> str:
     same = f"{result.identical:,} of {result.records:,} predictions are the same bytes in both"
     lines += [same, f"{result.cores} cores, load {result.load:g}; {result.note}"]
     return "\n".join(lines)
-
-
-def _committed(positions: GroupPositions) -> int:
-    """Records, whatever partition they are in: the topic was written without transactions, from offset 0 on."""
-    try:
-        return sum(positions.committed().values())
-    except Unavailable:  # the group's coordinator is not there yet
-        return 0
-
-
-def _row(name: str, seen: Measured) -> Row:
-    seconds, n = max(seen.seconds, 1e-9), max(seen.records, 1)
-    return Row(name, round(seen.records / seconds, 1), round(seen.cpu / n * 1e6, 2), seen.rss_mb, seen.records)

@@ -41,3 +41,29 @@ def scorer(
         result = measure(Path(folder), records)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def tasks(
+    *,
+    records: Annotated[int, typer.Option(min=1_000, help="Records to score in each run.")] = 50_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score with two classes, seven classes, a value, and a value with an interval: what does the task itself cost?
+
+    The scorer's processor time a record, that of its model alone, and what is left for the task: it should not be
+    more than the model's. Exit code 1 if it is. On an embedded Kafka of its own, gone at the end.
+
+    Example: `tailrace bench tasks --records 20000`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from tailrace.bench.tasks import measure, table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+
+    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
+        result = measure(Path(folder), records)
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)

@@ -16,6 +16,8 @@ from shared.core.errors import UserError
 from shared.core.topics import WantedTopic
 from tailrace.bench.process import cpu_seconds, measure_run, peak_mb
 from tailrace.bench.same import differences, outputs
+from tailrace.bench.tasks import CASES
+from tailrace.bench.tasks import measure as measure_tasks
 
 pytestmark = pytest.mark.system
 COMMAND = "import typer; from tailrace.cli.bench import register; a = typer.Typer(); register(a); a()"
@@ -88,3 +90,14 @@ def test_the_bench_prints_one_object_and_both_loops_write_the_same_bytes(tmp_pat
     assert [(name, set(ratio)) for name, ratio in result["ratios"].items()] == [(name, figures) for name in ours]
     assert set(result) >= {"ok", "cores", "versions", "note"}
     assert list(tmp_path.glob("tailrace-*")) == []
+
+
+def test_what_a_task_costs_is_told_apart_from_its_model(tmp_path: Path) -> None:
+    """Each case scores every record; a task costs the scorer less its model, less the first case's same."""
+    result = measure_tasks(tmp_path, 1_000, (CASES[0], CASES[3]))
+    assert [row.n <= 1_000 for row in result.rows] == [True, True]
+    first, second = (result.costs[case.name] for case in (CASES[0], CASES[3]))
+    assert first.task_us == 0
+    beside = first.scorer_us - first.model_us
+    assert second.task_us == pytest.approx(second.scorer_us - second.model_us - beside, abs=0.05)
+    assert result.ratios == {name: cost.ratio for name, cost in result.costs.items()}
