@@ -15,6 +15,7 @@ from shared.core.errors import UserError
 if TYPE_CHECKING:
     from services.ingest.replay.main import Options
     from services.ingest.replay.plan import Selection
+    from services.ingest.replay.terms import Report
     from shared.adapters.history import HistoryFiles
     from shared.adapters.pipeline_yaml import Pipeline
     from shared.runtime.settings import Settings
@@ -84,17 +85,28 @@ def replay(
 
 
 def _run(loaded: "Pipeline", files: "HistoryFiles", settings: "Settings", options: "Options", *, as_json: bool) -> None:
-    from services.ingest.replay import main  # noqa: PLC0415 - keeps --help fast
-    from services.ingest.replay.terms import Hooks  # noqa: PLC0415 - the same
-    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
-    from tailrace.cli.replay_progress import ProgressLine, summary  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - keeps --help fast
+    from tailrace.cli.replay_progress import summary  # noqa: PLC0415 - the same
 
-    with _interruptible() as stop, ProgressLine(sys.stderr) as line:
-        hooks = Hooks(on_progress=line.show)
-        report = main.replay(loaded.spec, files, settings.kafka, options, hooks=hooks, stop=stop, say=line.say)
+    report = play(loaded, files, settings, options)
     emit(report, as_json, lambda: summary(report))
     if report.interrupted:
         raise typer.Exit(130)
+
+
+def play(loaded: "Pipeline", files: "HistoryFiles", settings: "Settings", options: "Options") -> "Report":
+    """Publish files with progress on standard error; Ctrl-C ends it between two chunks.
+
+    Raises:
+        UserError: files, topics or options are wrong, or a wait took too long.
+    """
+    from services.ingest.replay import main  # noqa: PLC0415 - keeps --help fast
+    from services.ingest.replay.terms import Hooks  # noqa: PLC0415 - the same
+    from tailrace.cli.replay_progress import ProgressLine  # noqa: PLC0415 - the same
+
+    with _interruptible() as stop, ProgressLine(sys.stderr) as line:
+        hooks = Hooks(on_progress=line.show)
+        return main.replay(loaded.spec, files, settings.kafka, options, hooks=hooks, stop=stop, say=line.say)
 
 
 def _files(loaded: "Pipeline", file: Path | None, features: Path | None, labels: Path | None) -> "HistoryFiles":
