@@ -22,7 +22,11 @@ def load_simulator(folder: Path) -> Callable[[Request], World]:
             f"write one with simulate(request), or use a pipeline that has one; {folder.name} is replayed from files"
         )
         raise UserError(f"{path}: no such file, so nothing can be generated", remedy=remedy)
-    simulate = runpy.run_path(str(path)).get("simulate")
+    try:
+        simulate = runpy.run_path(str(path)).get("simulate")
+    except Exception as error:
+        what = f"{path}: does not load ({type(error).__name__}: {error})"
+        raise UserError(what, remedy="run it by hand and mend it") from error
     if not callable(simulate):
         raise UserError(f"{path}: it has no function simulate(request)", remedy="see shared/simulation/world.py")
     return simulate  # type: ignore[no-any-return] # a file of the pipeline's own is as typed as it likes
