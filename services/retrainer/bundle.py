@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from services.retrainer.export import Candidate
+from shared.core.answering import NOTHING, Post
 from shared.core.bundle import (
     GOLDEN,
     MANIFEST,
@@ -50,6 +51,7 @@ class Content:
     metrics: Mapping[str, float]
     trained_from: int
     trained_until: int
+    post: Post = NOTHING
     run_id: str = ""
 
 
@@ -133,6 +135,7 @@ def _manifest(content: Content, version: str, files: Mapping[str, bytes]) -> Man
         trained_from=content.trained_from,
         trained_until=content.trained_until,
         run_id=content.run_id,
+        post=content.post,
         metrics=dict(content.metrics),
         measured=dict(content.measured),
     )

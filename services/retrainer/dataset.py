@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.adapters.tables import read_rows
+from shared.core.aggregates import Event, Plan, events, history, plans_of
 from shared.core.asof import HistoryLookups
 from shared.core.bundle_checks import classes_of
 from shared.core.codec import RecordCodec, Row
@@ -19,7 +20,7 @@ from shared.core.errors import UserError
 from shared.core.history import to_label, to_milliseconds, to_update
 from shared.core.pipeline import FieldSpec, PipelineSpec
 from shared.core.ports import Found
-from shared.core.records import Label
+from shared.core.records import FeatureUpdate, Label
 from shared.core.versions import misfit
 
 _CHUNK = 8_192
@@ -76,16 +77,47 @@ def load_dataset(
     end = bound(spec.history.train_until, "history.train_until") if until is None else until
     labels = _labels(spec, files.labels, end)
     progress(f"{len(labels):,} labels")
-    rows, times, refused, duplicates, unlabelled = _records(spec, codec, files.records, (begin, end), labels)
+    kept = Kept(spec, codec)
+    rows, times, refused, duplicates, unlabelled = _records(spec, codec, files.records, (begin, end), labels, kept)
     progress(f"{len(rows):,} labelled records")
     order = sorted(range(len(rows)), key=times.__getitem__)
     rows, times = [rows[i] for i in order], [times[i] for i in order]
     ids = map(codec.getter(spec.record.id), rows)
     matched = [labels[i] for i in ids]
-    found = HistoryLookups(_updates(spec, files.features), spec.lookups).get_many(_entities(spec, codec, rows), times)
+    updates = chain(_updates(spec, files.features), kept.updates())
+    found = HistoryLookups(updates, spec.lookups).get_many(_entities(spec, codec, rows), times)
     known = np.array([label.time for label in matched], dtype=np.int64)
     y = np.array([_target(spec, label) for label in matched], dtype=np.float64)
     return Dataset(rows, found, y, np.array(times, dtype=np.int64), known, refused, unlabelled, duplicates)
+
+
+class Kept:
+    """What the history's records come to in the groups that the platform keeps itself.
+
+    Every record that the schema accepts counts, labelled or not, of any time before the training's end: so it is in
+    live scoring. Nothing is late here; live, `late` says how far out of order records may come.
+
+    Args:
+        spec: the pipeline.
+        codec: its codec.
+    """
+
+    def __init__(self, spec: PipelineSpec, codec: RecordCodec) -> None:
+        self._groups: list[tuple[Plan, Callable[[Row, str, int], Event | None], list[Event]]] = [
+            (plan, events(plan, codec.getter), []) for plan in plans_of(spec)
+        ]
+
+    def add(self, row: Row, name: str, time: int) -> None:
+        """Take a record in, by its id and its event time in ms."""
+        for _, event_of, known in self._groups:
+            event = event_of(row, name, time)
+            if event is not None:
+                known.append(event)
+
+    def updates(self) -> Iterator[FeatureUpdate]:
+        """Every version of every entity."""
+        for plan, _, known in self._groups:
+            yield from history(plan, known)
 
 
 def bound(text: str, key: str) -> int | None:
@@ -119,6 +151,7 @@ def _labels(spec: PipelineSpec, path: Path, until: int | None) -> dict[str, Labe
     for number, row in enumerate(read_rows(path), 1):
         try:
             label = to_label(row, numeric=spec.task == "regression")
+            _target(spec, label)
         except (KeyError, ValueError) as error:
             raise UserError(f"{path}: row {number}: {error}", remedy="mend the labels") from None
         if until is not None and label.time >= until:
@@ -134,6 +167,7 @@ def _records(
     path: Path,
     between: tuple[int | None, int | None],
     labels: Mapping[str, Label],
+    kept: Kept,
 ) -> tuple[list[Row], list[int], dict[str, int], int, int]:
     rows: list[Row] = []
     times: list[int] = []
@@ -147,7 +181,10 @@ def _records(
         for _, reason, _ in decoded.refused:
             refused[reason] = refused.get(reason, 0) + 1
         for row, name, at in zip(decoded.rows, decoded.ids, decoded.times, strict=True):
-            if (begin is not None and at < begin) or (end is not None and at >= end):
+            if end is not None and at >= end:
+                continue
+            kept.add(row, name, at)
+            if begin is not None and at < begin:
                 continue
             label = labels.get(name)
             if name in seen:
@@ -198,6 +235,9 @@ def _updates(spec: PipelineSpec, path: Path | None) -> Iterator[Any]:
         group = spec.lookups.get(str(row.get("group")))
         if group is None:
             raise UserError(f"{path}: row {number}: group {row.get('group')!r} is not declared", remedy="see lookups")
+        if group.aggregates:
+            what = f"{path}: row {number}: group {row.get('group')!r} is kept from the records"
+            raise UserError(what, remedy="leave its rows out; the platform computes them")
         try:
             update = to_update(row, group.fields)
         except (KeyError, ValueError) as error:
@@ -216,9 +256,14 @@ def _entities(spec: PipelineSpec, codec: RecordCodec, rows: Sequence[Row]) -> di
 
 
 def _target(spec: PipelineSpec, label: Label) -> float:
+    """A label as a class code or a value.
+
+    Raises:
+        ValueError: it is neither; names its id, and the classes.
+    """
     if spec.task == "regression":
         if isinstance(label.value, bool | str):
-            raise UserError(f"labels: {label.id} has {label.value!r}, a number is expected", remedy="mend the labels")
+            raise ValueError(f"{label.id} has {label.value!r}, a number is expected")
         return float(label.value)
     word = ("true" if label.value else "false") if isinstance(label.value, bool) else str(label.value)
     classes = classes_of(spec)
@@ -227,9 +272,7 @@ def _target(spec: PipelineSpec, label: Label) -> float:
     if spec.task == "binary" and isinstance(label.value, bool):
         positive = classes.index(spec.labels.positive) if spec.labels.positive in classes else 1
         return float(positive if label.value else 1 - positive)
-    raise UserError(
-        f"labels: {label.id} is {word[:40]!r}, classes are {', '.join(classes)}", remedy="see labels.classes"
-    )
+    raise ValueError(f"{label.id} is {word[:40]!r}, classes are {', '.join(classes)} (labels.classes)")
 
 
 def _chunks(values: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

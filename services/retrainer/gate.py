@@ -76,6 +76,8 @@ def _check_target(spec: PipelineSpec, data: Dataset) -> None:
     if spec.task == "regression":
         if not np.isfinite(data.y).all():
             _refuse("a label is not a finite number", "mend the labels")
+        if spec.model.target == "log1p" and (data.y <= -1).any():
+            _refuse(f"a label is {data.y.min():g}, and log1p needs more than -1", "mend the labels, or model.target")
         if (data.y == data.y[0]).all():
             _refuse(f"every label is {data.y[0]:g}", "there is nothing to learn from")
         return

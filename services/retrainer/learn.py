@@ -1,21 +1,24 @@
 """One training from a dataset to the content of a bundle: holdout, final fit, export, golden records, profile."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from services.retrainer.bundle import Content, choose_golden, make_golden
 from services.retrainer.dataset import Dataset, take
 from services.retrainer.export import Export, export
-from services.retrainer.gate import DataRefused, check_matrix
-from services.retrainer.scores import evaluate, positive_of
+from services.retrainer.folds import by_time, horizon_ms
+from services.retrainer.gate import check_matrix
+from services.retrainer.judge import Judged, judge
+from services.retrainer.search import Searched, Watch, search
+from services.retrainer.tables import Table, table
 from services.retrainer.train import fit, make_estimator, predict
-from shared.core.bundle import Column
 from shared.core.codec import RecordCodec
-from shared.core.features import FeatureBuilder, Floats, learn_columns
+from shared.core.features import Floats
 from shared.core.pipeline import PipelineSpec
 from shared.core.reference import profile
 
@@ -26,7 +29,10 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The outcome. `n_fit` and `n_holdout` are the holdout's two sides, `n` what the final model was fitted on."""
+    """The outcome. `n_fit` and `n_holdout` are the holdout's two sides, `n` what the final model was fitted on.
+
+    `content.spec` has the parameters that were used: those that the search found best, where there was one.
+    """
 
     estimator: Any
     content: Content
@@ -35,37 +41,39 @@ class Learned:
     n_fit: int
     n_holdout: int
     warnings: tuple[str, ...]
+    searched: Searched | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of a dataset as a matrix; `index[i]` is the place in the dataset of row i."""
-
-    columns: tuple[Column, ...]
-    matrix: Floats
-    y: NDArray[np.float64]
-    index: NDArray[np.intp]
-
-
-def learn(spec: PipelineSpec, codec: RecordCodec, data: Dataset, progress: Progress) -> Learned:
+def learn(
+    spec: PipelineSpec, codec: RecordCodec, data: Dataset, progress: Progress, *, watch: Watch | None = None
+) -> Learned:
     """Train on a dataset that has passed the gate.
+
+    Args:
+        spec: the pipeline.
+        codec: that decoded the records.
+        data: the labelled records.
+        progress: told in a line what is being done.
+        watch: asks for the declared search, and is told how far it is; None: the declared parameters are used.
 
     Raises:
         DataRefused: too few records on one side of the split, or columns that teach nothing.
         UserError: the estimator or the runtimes refuse.
     """
-    early, late = split(data, spec.history.holdout, int(spec.labels.horizon * 1000))
-    progress(f"fitting {len(early):,} records, holding out {len(late):,}")
+    early, late = split(data, spec.history.holdout, horizon_ms(spec))
     first = table(spec, codec, data, early)
     held = table(spec, codec, data, late, first.columns)
-    seen = fit(make_estimator(spec, first.columns), first.matrix, first.y, seed=spec.model.seed)
-    held_scores = predict(seen, held.matrix)
-    metrics = evaluate(spec, held.y, held_scores, first.y)
+    searched = None
+    if watch is not None:
+        searched = search(spec, first, watch)
+        spec = with_parameters(spec, searched.best)
+    judged = judge(spec, first, held, progress)
 
     progress(f"fitting all {len(data):,} records")
     final = table(spec, codec, data, np.arange(len(data)))
     warnings = check_matrix(final.columns, final.matrix, final.y.tolist())
-    estimator = fit(make_estimator(spec, final.columns), final.matrix, final.y, seed=spec.model.seed)
+    estimator = make_estimator(spec, final.columns)
+    estimator = fit(estimator, final.matrix, final.y, seed=spec.model.seed, target=spec.model.target)
 
     progress("exporting and measuring " + ", ".join(spec.model.runtimes))
     probes, told = make_probes(spec, estimator, final)
@@ -77,45 +85,23 @@ def learn(spec: PipelineSpec, codec: RecordCodec, data: Dataset, progress: Progr
         tolerance=spec.model.tolerance,
         max_bytes=spec.model.max_bytes,
     )
-    content = _content(spec, data, final, estimator, exported, metrics, _said(spec, held_scores))
-    return Learned(estimator, content, exported, len(final.y), len(first.y), len(held.y), (*warnings, *told))
+    content = _content(spec, data, final, estimator, exported, judged)
+    return Learned(estimator, content, exported, len(final), len(first), len(held), (*warnings, *told), searched)
 
 
-def split(data: Dataset, holdout: float, horizon_ms: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def with_parameters(spec: PipelineSpec, found: dict[str, Any]) -> PipelineSpec:
+    """The pipeline with some of its model's parameters replaced."""
+    model = msgspec.structs.replace(spec.model, parameters={**spec.model.parameters, **found})
+    return msgspec.structs.replace(spec, model=model)
+
+
+def split(data: Dataset, holdout: float, gap_ms: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Places of the records to fit on and of those to hold out: by time, with a gap of one label horizon.
-
-    Without the gap the first holdout records would be scored by a model that learned from labels not yet known then.
 
     Raises:
         DataRefused: nothing is left on one side.
     """
-    border = int(data.times[min(int(len(data) * (1 - holdout)), len(data) - 1)])
-    early, late = np.flatnonzero(data.times < border - horizon_ms), np.flatnonzero(data.times >= border)
-    if not len(early) or not len(late):
-        raise DataRefused(
-            f"training data: {len(early)} records to fit before a gap of {horizon_ms / 3.6e6:g} h, "
-            f"{len(late)} to hold out after it; widen train_from and train_until, or lower labels.horizon",
-        )
-    return early, late
-
-
-def table(
-    spec: PipelineSpec,
-    codec: RecordCodec,
-    data: Dataset,
-    index: NDArray[np.intp],
-    columns: tuple[Column, ...] | None = None,
-) -> Table:
-    """The matrix of some records; those that the features refuse at scoring are left out here as well."""
-    places = index.tolist()
-    rows, found = [data.rows[i] for i in places], take(data.found, places)
-    known = learn_columns(spec, codec, rows, found) if columns is None else columns
-    built = FeatureBuilder(spec, codec, known).matrix(rows, found)
-    good = np.array([i not in built.refused for i in range(len(rows))], dtype=np.bool_)
-    kept = index[good]
-    if not len(kept):
-        raise DataRefused("training data: the features refuse every record; see features[].missing")
-    return Table(known, built.values[good], data.y[kept], kept)
+    return by_time(data.times, holdout, gap_ms)
 
 
 def make_probes(spec: PipelineSpec, estimator: Any, final: Table) -> tuple[Floats, list[str]]:
@@ -149,8 +135,7 @@ def _content(
     final: Table,
     estimator: Any,
     exported: Export,
-    metrics: Mapping[str, float],
-    said: Sequence[float],
+    judged: Judged,
 ) -> Content:
     chosen = choose_golden(np.isnan(final.matrix).sum(axis=1).tolist())
     places = final.index[chosen].tolist()
@@ -165,16 +150,9 @@ def _content(
         chosen=exported.chosen,
         measured={tried.runtime: tried.micros for tried in exported.tried if tried.micros},
         golden=golden,
-        reference=profile(final.columns, final.matrix, said, [float(rate) for rate in rates]),
-        metrics=metrics,
+        reference=profile(final.columns, final.matrix, judged.said, [float(rate) for rate in rates]),
+        metrics=judged.metrics,
+        post=judged.post,
         trained_from=int(data.times[0]),
         trained_until=int(data.times[-1]) + 1,
     )
-
-
-def _said(spec: PipelineSpec, scores: NDArray[np.float64]) -> Sequence[float]:
-    """Scores as predictions carry them."""
-    if spec.task == "regression":
-        return [float(score) for score in scores]
-    column = scores[:, positive_of(spec)] if spec.task == "binary" else scores.max(axis=1)
-    return [float(score) for score in column]

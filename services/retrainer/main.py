@@ -12,6 +12,7 @@ from services.retrainer.bundle import write_bundle
 from services.retrainer.dataset import Files, load_dataset
 from services.retrainer.gate import check_data
 from services.retrainer.learn import Learned, learn
+from services.retrainer.search import Searched, Watch, check_search
 from shared.adapters.mlflow_models import Draft, Registry
 from shared.adapters.signing import Signer, make_keys
 from shared.core.codec import RecordCodec
@@ -38,7 +39,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     """What a training gave. `gain` is the runtime's speed over scikit-learn's; times are event times in ms.
 
     `tried` says of each runtime why it was refused, or its microseconds a record by batch size. `epoch` is 0 where
-    nothing was announced.
+    nothing was announced. `goals` are those of the pipeline, by metric; `metrics` has a linear model's beside ours
+    where there are any. `searched` is what a search found; its best parameters were used.
     """
 
     pipeline: str
@@ -60,6 +62,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     epoch: int = 0
     state: str = ""
     run_id: str = ""
+    goals: dict[str, float] = {}
+    searched: Searched | None = None
 
 
 def train(
@@ -72,6 +76,7 @@ def train(
     out: Path | None = None,
     announce: Announce | None = None,
     state: Path | None = None,
+    watch: Watch | None = None,
 ) -> TrainReport:
     """Train a pipeline's model.
 
@@ -84,6 +89,7 @@ def train(
         out: write only the bundle, to this folder; neither MLflow nor Kafka is touched.
         announce: called with the registered bundle.
         state: the state folder; None: `TAILRACE_STATE` says it.
+        watch: asks for the search that the pipeline declares, and is told how far it is.
 
     Raises:
         DataRefused: the data cannot train a model.
@@ -91,18 +97,20 @@ def train(
         Unavailable: the registry or the log does not answer; what was registered stays marked as pending or failed.
     """
     spec = pipeline.spec
+    if watch is not None:
+        check_search(spec)
     signer = _signer(settings, state_folder() if state is None else state)
     codec = RecordCodec(spec)
     progress("loading the history")
     data = load_dataset(spec, codec, files, until=until, progress=progress)
     warnings = check_data(spec, data)
-    learned = learn(spec, codec, data, progress)
+    learned = learn(spec, codec, data, progress, watch=watch)
     left_out = {**data.refused, "unlabelled": data.unlabelled, "duplicates": data.duplicates}
     if out is not None:
         ref, run_id = write_bundle(learned.content, LOCAL_VERSION, out, signer.sign), ""
     else:
         progress(f"registering at {settings.mlflow.url}")
-        ref, run_id = _register(spec, settings, learned, signer)
+        ref, run_id = _register(learned.content.spec, settings, learned, signer)
     rollout = announce(ref) if announce is not None and out is None else None
     report = _report(spec, learned, ref, tuple(warnings), left_out)
     return msgspec.structs.replace(
@@ -139,9 +147,13 @@ def _finish(registry: Registry, draft: Draft, learned: Learned, signer: Signer) 
 
 
 def _parameters(spec: PipelineSpec, learned: Learned) -> Mapping[str, object]:
-    content = learned.content
+    content, searched = learned.content, learned.searched
+    found: dict[str, object] = {}
+    if searched is not None:
+        found = {"search.metric": searched.metric, "search.fits": searched.fits, "search.mean": searched.mean}
     return {
         **{f"model.{name}": value for name, value in spec.model.parameters.items()},
+        **found,
         "estimator": spec.model.estimator,
         "seed": spec.model.seed,
         "records": learned.n,
@@ -172,4 +184,6 @@ def _report(
         left_out={name: count for name, count in left_out.items() if count},
         trained_from=content.trained_from,
         trained_until=content.trained_until,
+        goals=dict(spec.monitoring.goal),
+        searched=learned.searched,
     )

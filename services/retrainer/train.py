@@ -13,6 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from shared.core.answering import Target, to_model_scale
 from shared.core.bundle import Column
 from shared.core.errors import UserError
 from shared.core.features import Floats
@@ -28,14 +29,15 @@ def make_estimator(spec: PipelineSpec, columns: tuple[Column, ...]) -> Any:
     Raises:
         UserError: no such class, of another task, or it refuses a parameter; names the key.
     """
-    model = _construct(spec)
+    model = construct(spec)
     categories = [j for j, column in enumerate(columns) if column.kind == "category"]
     native = "categorical_features" in model.get_params()
     if native and not _prepared(spec):
         _check_sizes(spec, columns)
         # Bare: it takes missing values and codes as they are, and only the bare one converts to treelite.
         return model.set_params(categorical_features=categories or None)
-    if not categories and not _prepared(spec):
+    if not _prepared(spec):
+        # Bare as well: codes of categories and missing values go in as they are, and trees convert to treelite.
         return model
     numbers = [j for j, column in enumerate(columns) if column.kind == "numeric"]
     parts = [("numeric", _numeric(spec), numbers)] if numbers else []
@@ -46,14 +48,15 @@ def make_estimator(spec: PipelineSpec, columns: tuple[Column, ...]) -> Any:
     return Pipeline([("prepare", ColumnTransformer(parts)), ("model", model)])
 
 
-def fit(estimator: Any, matrix: Floats, y: Targets, *, seed: int) -> Any:
+def fit(estimator: Any, matrix: Floats, y: Targets, *, seed: int, target: Target = "none") -> Any:
     """A fitted copy.
 
     Args:
         estimator: as made above; left as it is.
         matrix: float32 (n, d), exactly as at scoring.
-        y: (n,) class codes, or values.
+        y: (n,) class codes, or values in the target's own unit.
         seed: of every random choice.
+        target: what of the target is learned; `predict` gives it in the same scale.
 
     Raises:
         UserError: the estimator refuses the data; says why and what to declare.
@@ -61,13 +64,15 @@ def fit(estimator: Any, matrix: Floats, y: Targets, *, seed: int) -> Any:
     fitted = clone(estimator)
     seeds = {name: seed for name in fitted.get_params() if name.rpartition("__")[2] == "random_state"}
     fitted.set_params(**{name: value for name, value in seeds.items() if fitted.get_params()[name] is None})
-    target = y.astype(np.int64) if is_classifier(fitted) else y
+    aim = y.astype(np.int64) if is_classifier(fitted) else to_model_scale(target, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence is judged by the holdout, not by a line on the screen
         try:
-            return fitted.fit(matrix, target)
+            return fitted.fit(matrix, aim)
         except ValueError as error:
             reason = str(error).splitlines()[0]
+            if "parameter of" in reason:
+                raise UserError(f"model.parameters: {reason.removesuffix('.')}", remedy="mend its value") from None
             remedy = "declare model.impute, or a default, for features that may be missing"
             if "NaN" not in reason:
                 remedy = "check model.parameters and the data"
@@ -80,12 +85,12 @@ def predict(fitted: Any, matrix: Floats) -> NDArray[np.float64]:
     return np.asarray(method(matrix), dtype=np.float64)
 
 
-def _prepared(spec: PipelineSpec) -> bool:
-    model = spec.model
-    return model.numeric != "none" or model.impute != "none" or model.category == "onehot"
+def construct(spec: PipelineSpec) -> Any:
+    """The bare estimator with its declared parameters.
 
-
-def _construct(spec: PipelineSpec) -> Any:
+    Raises:
+        UserError: no such class, of another task, or it refuses a parameter; names the key.
+    """
     path = spec.model.estimator
     module, _, name = path.rpartition(".")
     if not path.startswith("sklearn."):
@@ -104,6 +109,11 @@ def _construct(spec: PipelineSpec) -> Any:
         wanted = "regressor" if spec.task == "regression" else "classifier with probabilities"
         raise UserError(f"model.estimator: {path} is not a {wanted}", remedy=f"task is {spec.task}; name another")
     return model
+
+
+def _prepared(spec: PipelineSpec) -> bool:
+    model = spec.model
+    return model.numeric != "none" or model.impute != "none" or model.category == "onehot"
 
 
 def _has_proba(model: Any) -> bool:

@@ -45,14 +45,18 @@ MIXED = [0.0, 1.0] * 100
         ("multiclass", data(MIXED), "class late has 0 records"),
         ("regression", data([3.0] * 100), "every label is 3"),
         ("regression", data([*MIXED, float("nan")]), "not a finite number"),
+        ("log1p", data([*MIXED, float("inf")]), "not a finite number"),
+        ("log1p", data([*MIXED, -1.0]), "a label is -1, and log1p needs more than -1"),
         ("binary", data(MIXED, Counts(duplicates=30)), "30 records repeat an id"),
         ("binary", data(MIXED, Counts(refused={"not_json": 50})), r"50 records are refused \(not_json 50\)"),
     ],
 )
 def test_b45_broken_data(task: str, bad: Dataset, words: str) -> None:
     """B45: one class, a constant, ten rows, duplicates: refused in words that name it."""
+    logged = {"estimator": "sklearn.linear_model.Ridge", "target": "log1p"}
+    spec = make_spec("regression", model=logged) if task == "log1p" else make_spec(task)
     with pytest.raises(DataRefused, match=words):
-        check_data(make_spec(task), bad)
+        check_data(spec, bad)
 
 
 def test_b45_columns() -> None:
@@ -115,7 +119,7 @@ def test_revisions_duplicates_and_bad_rows(tmp_path: Path) -> None:
     [
         (
             json.dumps({"id": "p0", "value": "maybe", "time": START + HOUR, "revision": 2}),
-            "p0 is 'maybe', classes are on_time, late",
+            "row 61: p0 is 'maybe', classes are on_time, late",
         ),
         ('{"id":"p0","value":null,"time":1}', "row 61: id or value is null"),
     ],

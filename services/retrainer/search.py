@@ -1,0 +1,200 @@
+"""The declared search: every combination of `model.search`, judged by the declared folds before the holdout.
+
+Processes and not threads: most of a fit of many small trees holds the interpreter. Each takes the data once, has one
+thread, and leaves Ctrl-C to the parent, which ends them.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from joblib.externals.loky import ProcessPoolExecutor
+from sklearn.model_selection import ParameterGrid
+from threadpoolctl import threadpool_limits
+
+from services.retrainer.folds import Split, folds_of
+from services.retrainer.gate import DataRefused
+from services.retrainer.judge import answered, fitted_output
+from services.retrainer.scores import figures
+from services.retrainer.tables import Table
+from services.retrainer.train import construct
+from shared.core.answering import Post
+from shared.core.errors import UserError
+from shared.core.mistakes import near
+from shared.core.pipeline import PipelineSpec
+from shared.core.quality import DEFAULT_METRIC, is_better
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One combination: mean and standard deviation of the metric over the folds."""
+
+    parameters: dict[str, Any]
+    mean: float
+    std: float
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """What a search found. `table` has every combination, the best first; `seconds` is the time that it took."""
+
+    metric: str
+    folds: int
+    fits: int
+    seconds: float
+    best: dict[str, Any]
+    mean: float
+    std: float
+    table: tuple[Tried, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a search is, after each fit. `best` is None until one combination has all its folds."""
+
+    metric: str
+    done: int
+    total: int
+    seconds: float
+    best: Tried | None
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end, at the pace so far."""
+        return self.seconds / max(self.done, 1) * (self.total - self.done)
+
+
+Watch = Callable[[Step], None]
+Scores = dict[int, dict[int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What every fit needs."""
+
+    spec: PipelineSpec
+    data: Table
+    folds: Sequence[Split]
+    grid: Sequence[Mapping[str, Any]]
+    metric: str
+
+
+def search(spec: PipelineSpec, data: Table, watch: Watch, *, jobs: int = 0) -> Searched:
+    """Try every combination of `model.search`.
+
+    Args:
+        spec: the pipeline; `model.folds` and `model.metric` say how combinations are judged.
+        data: the records before the holdout, in order of time.
+        watch: told after each fit.
+        jobs: processes; 0: one a core; 1: no other process.
+
+    Raises:
+        DataRefused: too few records for the folds, or a fold in which the metric has no meaning.
+        UserError: nothing to search is declared, or a value that the estimator refuses; names the key.
+    """
+    check_search(spec)
+    grid = [dict(combination) for combination in ParameterGrid(spec.model.search)]
+    metric = spec.model.metric or DEFAULT_METRIC[spec.task]
+    work = _Work(spec, data, folds_of(spec, data.y, data.times), grid, metric)
+    begin, scores = time.monotonic(), Scores()
+    best: Tried | None = None
+    for done, (at, fold, score) in enumerate(_scores(work, jobs or len(os.sched_getaffinity(0))), 1):
+        scores.setdefault(at, {})[fold] = score
+        if len(scores[at]) == len(work.folds):
+            tried = _tried(grid[at], scores[at])
+            best = tried if best is None or is_better(metric, tried.mean, best.mean) else best
+        watch(Step(metric, done, len(grid) * len(work.folds), time.monotonic() - begin, best))
+    return _searched(work, scores, time.monotonic() - begin)
+
+
+def check_search(spec: PipelineSpec) -> None:
+    """Look at the declared search before hours go into it.
+
+    Raises:
+        UserError: there is none, or a name or value that the estimator refuses; names the key.
+    """
+    if not spec.model.search:
+        raise UserError(
+            "model.search: nothing to search is declared",
+            remedy="list values to try, by parameter, or leave out --search",
+        )
+    if spec.model.metric == "coverage":
+        raise UserError("model.metric: a search needs a figure of values, not of intervals", remedy="name another")
+    known = construct(spec).get_params()
+    for name, values in spec.model.search.items():
+        if name not in known:
+            raise UserError(
+                f"model.search.{name}: {spec.model.estimator} has no such parameter", remedy=near(name, known)
+            )
+        for value in values:
+            try:
+                construct(spec).set_params(**{name: value})._validate_params()  # noqa: SLF001 - else it is found hours later
+            except ValueError as error:
+                words = str(error).splitlines()[0].removesuffix(".")
+                raise UserError(f"model.search.{name}: {words}", remedy="mend or remove the value") from None
+
+
+def _scores(work: _Work, jobs: int) -> Iterator[tuple[int, int, float]]:
+    """(combination, fold, metric) of each fit, as they end."""
+    places = [(at, fold) for at in range(len(work.grid)) for fold in range(len(work.folds))]
+    if jobs == 1:
+        yield from ((at, fold, _score(work, at, fold)) for at, fold in places)
+        return
+    pool = ProcessPoolExecutor(min(jobs, len(places)), initializer=_begin, initargs=(work,))
+    try:
+        waiting = {pool.submit(_score_here, at, fold): (at, fold) for at, fold in places}
+        for done in as_completed(waiting):
+            yield (*waiting[done], done.result())
+    except BaseException:  # Ctrl-C as well: nothing may go on for minutes
+        pool.shutdown(wait=True, kill_workers=True)
+        raise
+    pool.shutdown(wait=True)
+
+
+_work: _Work | None = None
+
+
+def _begin(work: _Work) -> None:
+    """In a process of the pool: take the data, and leave Ctrl-C to the parent."""
+    global _work  # noqa: PLW0603 - how a pool hands data to its processes once instead of with every fit
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+    _work = work
+
+
+def _score_here(at: int, fold: int) -> float:
+    if _work is None:
+        raise RuntimeError("the process was not begun")
+    return _score(_work, at, fold)
+
+
+def _score(work: _Work, at: int, fold: int) -> float:
+    model = work.spec.model
+    model = msgspec.structs.replace(model, parameters={**model.parameters, **work.grid[at]})
+    spec = msgspec.structs.replace(work.spec, model=model)
+    fitted, judged = (work.data.rows(places) for places in work.folds[fold])
+    scores = answered(spec, Post(target=model.target), fitted_output(spec, fitted, judged))
+    found = figures(spec, judged.y, scores)
+    if work.metric not in found:
+        words = f"fold {fold + 1} of {len(work.folds)} has no {work.metric}: its {len(judged)} records do not allow one"
+        raise DataRefused(f"training data: {words}; lower model.folds.count, or name another model.metric")
+    return found[work.metric]
+
+
+def _tried(parameters: Mapping[str, Any], scores: Mapping[int, float]) -> Tried:
+    values = list(scores.values())
+    return Tried(dict(parameters), float(np.mean(values)), float(np.std(values)))
+
+
+def _searched(work: _Work, scores: Scores, seconds: float) -> Searched:
+    tried = [_tried(combination, scores[at]) for at, combination in enumerate(work.grid)]
+    higher = is_better(work.metric, 1.0, 0.0)
+    ordered = sorted(tried, key=lambda one: -one.mean if higher else one.mean)  # stable: of equals the first declared
+    best, fits = ordered[0], len(work.grid) * len(work.folds)
+    return Searched(
+        work.metric, len(work.folds), fits, round(seconds, 1), best.parameters, best.mean, best.std, tuple(ordered)
+    )
