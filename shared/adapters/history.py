@@ -21,6 +21,7 @@ from shared.core.pipeline import PipelineSpec
 _FORMAT = b"1"  # raise it when files that are in caches must be written again
 _ROOT = Path(__file__).parents[2]
 _NAMES = ("records", "features", "labels")
+_WRITTEN = (*_NAMES, "truth")
 
 
 class HasHistory(Protocol):
@@ -37,11 +38,16 @@ class HasHistory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HistoryFiles:
-    """The files of a history; `features` and `labels` are None where there are none."""
+    """The files of a history; `features` and `labels` are None where there are none.
+
+    `truth` is what a simulated world knows of itself (by id, the best that any model could say); nothing but a
+    comparison of qualities reads it.
+    """
 
     records: Path
     features: Path | None = None
     labels: Path | None = None
+    truth: Path | None = None
 
 
 def _silent(_: str) -> None:
@@ -89,7 +95,7 @@ def _hooked(pipeline: HasHistory, cache: Path, say: Callable[[str], None]) -> Hi
 
 
 def _resolve(folder: Path, hook: Path) -> HistoryFiles:
-    found = {name: path for name in _NAMES if (path := folder / f"{name}.parquet").is_file()}
+    found = {name: path for name in _WRITTEN if (path := folder / f"{name}.parquet").is_file()}
     if "records" not in found:
         raise UserError(f"{hook}: wrote no records.parquet", remedy=f"mend its write(folder, seed), remove {folder}")
     return HistoryFiles(**found)

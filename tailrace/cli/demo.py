@@ -19,34 +19,47 @@ def demo(
     records: Annotated[int, typer.Option(min=100, help="Records to replay.")] = 60_000,
     rate: Annotated[float, typer.Option(min=0, help="Records a second; 0: as fast as it goes.")] = 6_000.0,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Scorer workers.")] = 2,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Training ends and the replay begins here: a date (UTC) or RFC 3339.",
+            show_default="history.train_until",
+        ),
+    ] = "",
     from_month: Annotated[
-        int, typer.Option(min=2, max=12, help="Month of 2013 to replay from; training ends there.")
-    ] = 2,
+        int | None,
+        typer.Option(min=1, max=12, help="The same as a month of the year in which the history's training begins."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the malformed records and trace ids.")] = 7,
     no_kill: Annotated[bool, typer.Option("--no-kill", help="Kill no worker on the way.")] = False,
     attach: Annotated[bool, typer.Option("--attach", help="Use the stack that `tailrace up` started.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Train on past flights, score the following ones through Kafka, kill a worker, and close the books.
+    """Train on a pipeline's past, score what followed through Kafka, kill a worker, and close the books.
 
-    Ends with a summary that proves that each record has exactly one committed outcome; exit code 1 if one was lost
-    or doubled.
+    Ends with a summary that proves that each record has exactly one committed outcome (exit code 1 if one was lost
+    or doubled), and with the quality of the predictions where labels are known.
 
-    Example: `tailrace demo --from-month 6 --seed 3`
+    Example: `tailrace demo --pipeline taxi --records 50000`, `tailrace demo --from-month 6 --seed 3`
     """
     began = time.monotonic()
-    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - keeps --help fast
+    from services.retrainer.dataset import bound  # noqa: PLC0415 - keeps --help fast
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from shared.core.errors import UserError  # noqa: PLC0415 - the same
     from tailrace.cli.common import cli_settings, emit  # noqa: PLC0415 - the same
     from tailrace.demo.main import Request, play  # noqa: PLC0415 - the same
+    from tailrace.demo.part import month  # noqa: PLC0415 - the same
     from tailrace.demo.screen import Screen  # noqa: PLC0415 - the same
     from tailrace.demo.summary import conclusion  # noqa: PLC0415 - the same
     from tailrace.stack.endpoints import Endpoints  # noqa: PLC0415 - the same
     from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
 
     loaded = load_pipeline(pipeline)
-    request = Request(
-        records=records, rate=rate, workers=workers, seed=seed, until_ms=_month(from_month), kill=not no_kill
-    )
+    if start and from_month is not None:
+        raise UserError("both --from and --from-month are given", remedy="choose one")
+    at = bound(start, "--from") if from_month is None else month(loaded.spec, from_month)
+    request = Request(records=records, rate=rate, workers=workers, seed=seed, start=at, kill=not no_kill)
     external = Endpoints.from_env()
     if attach:
         settings = cli_settings()
@@ -54,14 +67,7 @@ def demo(
             kafka=settings.kafka.bootstrap_servers, redis=settings.redis.url, mlflow=settings.mlflow.url
         )
     home = tempfile.TemporaryDirectory(prefix="tailrace-demo-", ignore_cleanup_errors=True)
-    with stoppable(), home as folder, Screen() as screen:
+    with stoppable(), home as folder, Screen(loaded.spec) as screen:
         summary = play(loaded, request, state=Path(folder), external=external, screen=screen, began=began)
-    emit(summary, as_json, lambda: conclusion(summary))
+    emit(summary, as_json, lambda: conclusion(summary, loaded.spec.labels.unit))
     raise typer.Exit(0 if summary.ok else 1)
-
-
-def _month(month: int) -> int:
-    from datetime import UTC, datetime, timedelta  # noqa: PLC0415 - keeps --help fast
-
-    # Midnight in New York, where the flights of the history take off; five hours behind UTC in winter.
-    return int((datetime(2013, month, 1, tzinfo=UTC) + timedelta(hours=5)).timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The demo: real flights through the real thing, a worker killed on the way, and the books closed at the end.
+"""The demo: a pipeline's history through the real thing, a worker killed on the way, the books closed at the end.
 
 Nothing in any service knows of it: it does what an operator would do, with the same parts.
 """
@@ -19,7 +19,7 @@ from services.ingest.replay.terms import Hooks, Progress
 from services.retrainer.announce import announcing
 from services.retrainer.dataset import Files
 from services.retrainer.main import TrainReport, train
-from shared.adapters.history import HistoryFiles, history_files
+from shared.adapters.history import history_files
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.config import client_config
 from shared.adapters.pipeline_yaml import Pipeline
@@ -27,9 +27,12 @@ from shared.core.errors import UserError
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.demo.mix import Mix
+from tailrace.demo.part import Part, choose
+from tailrace.demo.quality import Answers, measure
 from tailrace.demo.screen import Screen
-from tailrace.demo.summary import Summary
+from tailrace.demo.summary import Quality, Summary
 from tailrace.demo.watch import Watch
+from tailrace.demo.words import training
 from tailrace.proof.audit import Account, audit, ends_of
 from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import Endpoints
@@ -48,13 +51,17 @@ TICK = 1.0
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to play. `until_ms` is where training ends and the replay begins; `rate` in records/s."""
+    """What to play.
+
+    `start` is where training ends and the replay begins (ms of event time; None: see `part.choose`); `rate` in
+    records/s.
+    """
 
     records: int
     rate: float
     workers: int
     seed: int
-    until_ms: int
+    start: int | None = None
     kill: bool = True
 
 
@@ -75,6 +82,7 @@ class Demo:
         self._conf: dict[str, Any] = client_config(settings.kafka, read_secret)
         self._sent = 0
         self._lag = 0
+        self._kill_at = float("inf")  # messages after which the victim is killed
         self._killed_at = 0.0
         self._recovery: float | None = None
         self._victim = f"scorer-{pipeline.folder.name}-{request.workers - 1}"
@@ -86,43 +94,49 @@ class Demo:
             UserError: a part could not be prepared.
             Unavailable: the topics could not be read back.
         """
-        ensure_topics(KafkaAdmin(self._conf), self._pipeline.spec)
+        spec, name = self._pipeline.spec, self._pipeline.spec.name
+        ensure_topics(KafkaAdmin(self._conf), spec)
         files = history_files(self._pipeline, cache_folder(), say=self._screen.step)
-        report = self._train(files)
+        own = Files(files.records, files.features, files.labels)
+        part = choose(spec, own, start=self._request.start, limit=self._request.records)
+        report = self._train(own, part)
         self._start_services()
-        name = self._pipeline.spec.name
         starts = ends_of(self._conf, name)
         watch = Watch(self._conf, name, starts)
         watch.start()
         try:
-            pace = self._replay(files, watch)
+            pace = self._replay(own, part, watch)
             self._drain(watch)
         finally:
             watch.stop()
         self._screen.figures(watch.view(), 0, self._sent)
         self._screen.done()
         self._screen.step("reading everything back with a consumer of its own (read_committed)")
-        account = audit(self._conf, name, starts, AUDIT_S)
-        return self._summary(account, watch, report, pace, began)
+        answers = Answers()
+        account = audit(self._conf, name, starts, AUDIT_S, also=answers.take)
+        quality = measure(spec, files, part, answers.by_id, self._screen.step)
+        return self._summary(account, watch, report, quality, pace, began)
 
-    def _train(self, files: HistoryFiles) -> TrainReport:
+    def _train(self, files: Files, part: Part) -> TrainReport:
         self._screen.step(f"training {self._pipeline.spec.name}")
         with announcing(self._pipeline.spec, self._settings, SystemClock()) as announce:
             report = train(
                 self._pipeline,
                 self._settings,
                 lambda _: None,
-                files=Files(files.records, files.features, files.labels),
-                until=self._request.until_ms,
+                files=files,
+                until=part.start,
                 announce=announce,
                 state=self._stack.state.path,
             )
-        auc = report.metrics.get("auc")
-        quality = f"AUC {auc:.3f} on the last quarter" if auc is not None else ""
-        self._screen.step(
-            f"  {report.records:,} records · {report.estimator} · {quality} · runtime {report.runtime}"
-            f" · version {report.ref.version}"
+        said = (
+            f"{report.records:,} records",
+            report.estimator,
+            training(self._pipeline.spec, report.metrics),
+            f"runtime {report.runtime}",
+            f"version {report.ref.version}",
         )
+        self._screen.step("  " + " · ".join(one for one in said if one))
         return report
 
     def _start_services(self) -> None:
@@ -146,23 +160,25 @@ class Demo:
                     )
                 time.sleep(0.1)
 
-    def _replay(self, files: HistoryFiles, watch: Watch) -> float:
+    def _replay(self, files: Files, part: Part, watch: Watch) -> float:
         """Publish at the asked rate from a thread; show figures meanwhile. The records/s that were really sent."""
         request, stop = self._request, threading.Event()
         options = Options(
             state=self._stack.state.path,
-            selection=Selection(request.until_ms, None, request.records, lead_ms=86_400_000),
+            selection=Selection(part.start, None, part.records, lead_ms=part.lead_ms),
             rate=request.rate,
+            max_lag=part.max_lag,
             seed=request.seed,
         )
-        hooks = Hooks(on_sent=self._on_sent, extra=Mix(request.seed, MALFORMED_EVERY), on_progress=self._on_progress)
+        mix = Mix(self._pipeline.spec.record, request.seed, MALFORMED_EVERY)
+        self._kill_at = KILL_AT * part.records if request.kill else float("inf")
+        hooks = Hooks(on_sent=self._on_sent, extra=mix, on_progress=self._on_progress)
         outcome: list[Any] = []
 
         def work() -> None:
             try:
-                sources = Files(files.records, files.features, files.labels)
                 kafka = self._settings.kafka
-                outcome.append(replay(self._pipeline.spec, sources, kafka, options, hooks=hooks, stop=stop))
+                outcome.append(replay(self._pipeline.spec, files, kafka, options, hooks=hooks, stop=stop))
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
                 outcome.append(error)
 
@@ -181,7 +197,7 @@ class Demo:
 
     def _on_sent(self, messages: int) -> None:
         self._sent = messages
-        if self._request.kill and not self._killed_at and messages >= KILL_AT * self._request.records:
+        if not self._killed_at and messages >= self._kill_at:
             pid = self._stack.supervisor.pid(self._victim)
             if pid is not None:
                 self._killed_at = time.monotonic()
@@ -214,7 +230,9 @@ class Demo:
             time.sleep(TICK / 2)
             self._look(watch)
 
-    def _summary(self, account: Account, watch: Watch, report: TrainReport, pace: float, began: float) -> Summary:
+    def _summary(
+        self, account: Account, watch: Watch, report: TrainReport, quality: Quality | None, pace: float, began: float
+    ) -> Summary:
         late = np.array(watch.latencies or [float("nan")])
         p50, p95, p99 = (round(float(v), 1) for v in np.percentile(late, [50, 95, 99]))
         restarts = sum(s.restarts for s in self._stack.supervisor.status())
@@ -234,6 +252,9 @@ class Demo:
             records_per_s=pace,
             versions=account.versions,
             model=report.metrics,
+            quality=quality.figures if quality else {},
+            labelled=quality.labelled if quality else 0,
+            intervals=quality.intervals if quality else None,
             wall_s=round(time.monotonic() - began, 1),
             seed=self._request.seed,
         )

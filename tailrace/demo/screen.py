@@ -11,7 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from shared.core.pipeline import PipelineSpec
 from tailrace.demo.watch import View
+from tailrace.demo.words import last_line
 
 _EVENTS = 6
 
@@ -20,10 +22,12 @@ class Screen:
     """Shows steps, figures and events on standard error.
 
     Args:
+        spec: the pipeline, for its answers in words.
         quiet: show nothing (tests).
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, spec: PipelineSpec, *, quiet: bool = False) -> None:
+        self._spec = spec
         self._console = Console(stderr=True, quiet=quiet)
         self._tty = sys.stderr.isatty() and not quiet
         self._live: Live | None = None
@@ -83,21 +87,7 @@ class Screen:
             f"{view.degraded:,}",
         )  # fmt: skip
         lines = [Text(line) for line in self._events]
-        return Group(table, *lines, Text(last_line(view), style="dim"))
-
-
-def last_line(view: View) -> str:
-    """The newest prediction, in words."""
-    made = view.last
-    if not made:
-        return ""
-    ages = ", ".join(
-        f"{group} {'unknown' if age is None else f'{age / 60:.0f} min old'}"
-        for group, age in (made.get("ages") or {}).items()
-    )
-    flags = " ".join(made.get("flags") or ())
-    score = f"{made['score']:.2f}" if isinstance(made.get("score"), float) else "?"
-    return f"  last: {made['id']}  score {score} -> {made['label']}  version {made['version']}  {ages} {flags}".rstrip()
+        return Group(table, *lines, Text(last_line(self._spec, view.last), style="dim"))
 
 
 def _ms(value: float) -> str:

@@ -2,9 +2,41 @@
 
 import msgspec
 
+from shared.core.quality import FIGURES
+from tailrace.demo.words import name_of
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of four answers; None where there is no such answer."""
+
+    linear: float | None = None
+    goal: float | None = None
+    ours: float
+    best: float | None = None
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """Intervals: the share of truths that they are meant to hold, the share that they held, their mean width."""
+
+    asked: float
+    held: float
+    mean_width: float
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured on `labelled` records."""
+
+    labelled: int
+    figures: dict[str, Compared]
+    intervals: Coverage | None = None
+
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened, as `--json` prints it."""
+    """What happened, as `--json` prints it.
+
+    `quality` has, by metric, what a linear model, the goal, our committed predictions and the best possible answer
+    reach on the same `labelled` records.
+    """
 
     ok: bool
     pipeline: str
@@ -21,12 +53,15 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     records_per_s: float
     versions: dict[str, int]
     model: dict[str, float]
+    quality: dict[str, Compared]
+    labelled: int
+    intervals: Coverage | None
     wall_s: float
     seed: int
 
 
-def conclusion(summary: Summary) -> str:
-    """The summary, for a person."""
+def conclusion(summary: Summary, unit: str = "") -> str:
+    """The summary, for a person; `unit` is the target's."""
     bad = sum(summary.dead_letters.values())
     reasons = ", ".join(f"{reason} {n}" for reason, n in summary.dead_letters.items())
     ms = summary.latency_ms
@@ -43,4 +78,29 @@ def conclusion(summary: Summary) -> str:
     ]
     if summary.recovery_s is not None:
         lines.append(f"  one worker was killed; it owned partitions again after {summary.recovery_s:.1f} s")
-    return "\n".join(lines)
+    return "\n".join([*lines, *quality_lines(summary, unit)])
+
+
+def quality_lines(summary: Summary, unit: str) -> list[str]:
+    """How good the predictions were, a line a figure; columns that say nothing are left out."""
+    if not summary.quality:
+        return ["  quality: the history has no labels for these records"]
+    rows = {name_of(name): (name, one) for name, one in summary.quality.items()}
+    wide = max(len(name) for name in rows)
+    lines = [f"  quality on the {summary.labelled:,} scored records that have a label:"]
+    for shown, (name, one) in rows.items():
+        parts = [
+            ("linear", one.linear),
+            ("goal", one.goal),
+            ("ours", one.ours),
+            ("best possible", one.best),
+        ]
+        known = [(what, value) for what, value in parts if value is not None]
+        digits = 4 if all(abs(value) < 10 for _, value in known) else 2  # noqa: PLR2004 - about four that matter
+        said = " · ".join(f"{what} {value:,.{digits}f}" for what, value in known)
+        lines.append(f"    {shown:<{wide}}  {said}  ({FIGURES[name].better} is better)")
+    if summary.intervals is not None:
+        found = summary.intervals
+        width = f"{found.mean_width:,.4g}{' ' if unit else ''}{unit}"
+        lines.append(f"    intervals of {found.asked:.0%} held {found.held:.1%} of the truths, {width} wide on average")
+    return lines

@@ -6,7 +6,7 @@ offsets to their ends under read_committed, and counts outcomes by position.
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -104,8 +104,22 @@ def enter(book: Book, topic: str, message: Message) -> None:
         book.letter(_text(headers.get(SOURCE)), _text(headers.get(REASON)))
 
 
-def audit(conf: Mapping[str, Any], pipeline: str, starts: Positions, timeout: float) -> Account:
+def audit(
+    conf: Mapping[str, Any],
+    pipeline: str,
+    starts: Positions,
+    timeout: float,
+    *,
+    also: Callable[[str, Message], None] | None = None,
+) -> Account:
     """Read the three topics from `starts` to their present ends, and add up.
+
+    Args:
+        conf: connection settings of the client.
+        pipeline: its name.
+        starts: where to begin; a partition that is not named begins at its start.
+        timeout: s, for all of it.
+        also: given each message that is read as well, with the short name of its topic.
 
     Raises:
         Unavailable: the broker did not give everything within `timeout` seconds.
@@ -119,6 +133,8 @@ def audit(conf: Mapping[str, Any], pipeline: str, starts: Positions, timeout: fl
                 raise Unavailable(f"the topics of {pipeline} could not be read back in {timeout:g} s")
             for topic, message in reader.read(0.2):
                 enter(book, topic, message)
+                if also is not None:
+                    also(topic, message)
     return book.close()
 
 

@@ -76,6 +76,17 @@ def test_a_hook_runs_once_until_it_changes(tmp_path: Path) -> None:
     assert (first.features, first.labels, len(said)) == (None, None, 2)
 
 
+def test_a_simulated_history_has_its_truth_beside_it(tmp_path: Path) -> None:
+    """What a hook writes as truth is given by a name of its own; without one there is none."""
+    (tmp_path / "history.py").write_text(GOOD)
+    (tmp_path / "sure.py").write_text(GOOD + "    (folder / 'truth.parquet').write_text('')\n")
+    plain, sure = (
+        history_files(pipeline(tmp_path, HistorySpec(hook=f"{name}.py")), tmp_path) for name in ("history", "sure")
+    )
+    assert plain.truth is None
+    assert sure.truth == sure.records.with_name("truth.parquet")
+
+
 def test_null_values_are_left_out_of_an_update() -> None:
     """What was not measured is no value; text cells are converted by the group's types."""
     row = {"group": "g", "entity": "e", "time": "5", "values.a": "1.5", "values.b": None, "values.c": "true"}
