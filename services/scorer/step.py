@@ -110,7 +110,7 @@ class ScorerStep:
         messages = [part.messages[i] for i in decoded.index]
         flags = flags_of(scored.matrix, n)
         partitions = [m.partition() for m in messages]
-        positions = [(p, m.offset()) for p, m in zip(partitions, messages, strict=True)]
+        positions = list(zip(partitions, [m.offset() for m in messages], strict=True))
         for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
             self._metrics.gauge("tailrace_event_time_seconds", latest / 1000, partition=str(partition))
         version = scoring.version
@@ -118,8 +118,8 @@ class ScorerStep:
             decoded, positions, version, answers(self._spec, version, raw), flags, ages_of(scored.found, n)
         )
         values = list(map(_encode, made))
-        keys = [key.encode() for key in decoded.keys]
-        headers = [self._carried(part.headers[i]) for i in decoded.index]
+        keys = list(map(str.encode, decoded.keys))
+        headers = self._headers([part.headers[i] for i in decoded.index])
         blocks = [Block(self._predictions, keys, values, headers, partitions)]
         rate = self._spec.monitoring.sample
         chosen: Sequence[int] = range(n)
@@ -149,6 +149,16 @@ class ScorerStep:
             ids=list(map(redactor.pseudonym, decoded.ids)) if redactor.hides_id else decoded.ids,
             keys=list(map(redactor.pseudonym, decoded.keys)) if redactor.hides_key else decoded.keys,
         )
+
+    def _headers(self, given: Sequence[Headers | None]) -> list[Headers | None]:
+        """The trace headers of predictions. Nearly every record has just one that may pass, or none at all."""
+        passes = self._tracer.passes
+        return [
+            h
+            if h is None or (len(h) == 1 and h[0][0] == TRACEPARENT and h[0][1] and passes(h[0][1]))
+            else self._carried(h)
+            for h in given
+        ]
 
     def _carried(self, headers: Headers | None) -> Headers | None:
         """The W3C trace context of a record, for its prediction; the first of repeated headers counts."""

@@ -111,6 +111,12 @@ class OtlpTracer:
             self._batch = None
             self._scores = []
 
+    def passes(self, traceparent: bytes) -> bool:
+        """Well formed, and none of the sample that gets a `score` span."""
+        if not semconv.is_version_00_bytes(traceparent):
+            return False
+        return self._batch is None or not semconv.chosen(traceparent.decode("ascii"), self._bound)
+
     def carry(self, traceparent: str | None) -> str | None:
         """The context for the prediction: the record's own trace, and its `score` span where it has one."""
         header = semconv.carried(traceparent, self._metrics)

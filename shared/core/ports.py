@@ -185,5 +185,8 @@ class Tracer(Protocol):
     def batch(
         self, name: str, *, destination: str, links: Sequence[str], attributes: Mapping[str, str | int]
     ) -> AbstractContextManager[None]: ...
+    def passes(self, traceparent: bytes) -> object:
+        """Whether `carry` would give this context back as it is: true for nearly all, and asked for every record."""
+
     def carry(self, traceparent: str | None) -> str | None:
         """The context that the prediction of a record with this context carries."""

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.core import reasons
 from shared.core.ports import Message, Part, Reject
-from shared.core.records import CONTROL_HEADER, Application, Barrier, Headers, Note, Rollout
+from shared.core.records import CONTROL_HEADER, TRACEPARENT, Application, Barrier, Headers, Note, Rollout
 
 Cause = Literal["first", "barrier", "revoked", "local"]
 _decode_barrier = msgspec.json.Decoder(Barrier).decode
@@ -89,14 +89,31 @@ def split(messages: Sequence[Message], notes: Mapping[int, Note], table: Rollout
     Returns:
         The parts. A partition for which no active epoch is left is in `stranded`, and in none of the parts.
     """
-    result = Split(notes={m.partition(): notes[m.partition()] for m in messages})
+    partitions, headers = [m.partition() for m in messages], [m.headers() for m in messages]
+    first = dict(zip(reversed(partitions), reversed(messages), strict=True))  # the first record of each partition
+    result = Split(notes={partition: notes[partition] for partition in first})
+    for partition, message in sorted(first.items()):  # a revocation or a local change acts from its first record on
+        _settle(result, partition, message.offset(), table, local=local)
+    acting = {note.acting for note in result.notes.values()}
+    if not result.stranded and len(acting) == 1 and not _may_control(headers):  # nearly always: one part as it came
+        result.parts = [Part(messages, headers, acting.pop())]
+    else:
+        _cut(result, zip(messages, partitions, headers, strict=True), table, local=local)
+    return result
+
+
+def _may_control(headers: Iterable[Headers | None]) -> bool:
+    """Whether any record may be a barrier: those with only a trace context, or no header, are told by their shape."""
+    odd = [h for h in headers if h and (len(h) != 1 or h[0][0] != TRACEPARENT)]
+    return any(map(is_control, odd))
+
+
+def _cut(
+    result: Split, records: Iterable[tuple[Message, int, Headers | None]], table: RolloutTable, *, local: bool
+) -> None:
+    """Record by record: each into the part of the epoch that acts at its offset."""
     taken: dict[int, tuple[list[Message], list[Headers | None]]] = {}
-    settled: set[int] = set()
-    for message in messages:
-        partition, headers = message.partition(), message.headers()
-        if partition not in settled:  # its first record here: a revocation or a local change acts from it on
-            settled.add(partition)
-            _settle(result, partition, message.offset(), table, local=local)
+    for message, partition, headers in records:
         if partition in result.stranded:
             continue
         if headers and is_control(headers):
@@ -106,7 +123,6 @@ def split(messages: Sequence[Message], notes: Mapping[int, Note], table: Rollout
         bucket[0].append(message)
         bucket[1].append(headers)
     result.parts = [Part(m, h, epoch) for epoch, (m, h) in sorted(taken.items(), key=lambda item: item[0])]
-    return result
 
 
 def is_control(headers: Headers) -> bool:

@@ -31,6 +31,7 @@ _VERSION_00 = re.compile("00" + _FIELDS)
 _LATER = re.compile("(?!00|ff)[0-9a-f]{2}" + _FIELDS + "(?:-.*)?", re.DOTALL)
 # Bound once: this one runs for every record.
 is_version_00 = _VERSION_00.fullmatch
+is_version_00_bytes = re.compile(_VERSION_00.pattern.encode()).fullmatch
 
 
 class TraceContext(NamedTuple):
@@ -79,6 +80,10 @@ class NullTracer:
         """Do nothing around the batch."""
         del name, destination, links, attributes
         yield
+
+    def passes(self, traceparent: bytes) -> object:
+        """Whether it is well formed."""
+        return is_version_00_bytes(traceparent)
 
     def carry(self, traceparent: str | None) -> str | None:
         """The record's own context, where it is well formed."""

@@ -11,6 +11,7 @@ The numbers in the code are those of docs/delivery.md:
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from shared.core.errors import Abortable, Fenced, LogError, Unavailable
@@ -148,8 +149,8 @@ class Loop:
     ) -> None:
         if self._source.generation != batch.generation:
             raise Abortable("a partition was taken away while its batch was in hand", transient=True)
-        last = {m.partition(): m.offset() for m in messages}
-        offsets = {p: Committed(offset + 1, notes[p]) for p, offset in last.items()}
+        last = {m.partition(): m for m in messages}
+        offsets = {p: Committed(m.offset() + 1, notes[p]) for p, m in last.items()}
         self._delivery.deliver(blocks, offsets, batch.token)
 
     def _admitted(self, messages: Sequence[Message], rejects: Sequence[Reject]) -> Sequence[Message]:
@@ -157,8 +158,11 @@ class Loop:
         stopped: dict[int, str] = {}
         dead = {(r.message.partition(), r.message.offset()) for r in rejects}
         outcomes: dict[int, list[bool]] = {}
-        for m in messages:
-            outcomes.setdefault(m.partition(), []).append(bool(dead) and (m.partition(), m.offset()) in dead)
+        if dead:
+            for m in messages:
+                outcomes.setdefault(m.partition(), []).append((m.partition(), m.offset()) in dead)
+        else:
+            outcomes = {p: [False] * n for p, n in Counter([m.partition() for m in messages]).items()}
         for partition, fates in outcomes.items():
             why = self._guards[partition].admit(fates)
             if why:

@@ -99,8 +99,8 @@ class KafkaSource:
         if self._dirty or self._stopped:
             messages = self._current(messages)
             self._dirty = False
-        for m in messages:
-            self._next[m.partition()] = m.offset() + 1  # type: ignore[index,operator] # a record has both
+        for partition, m in {m.partition(): m for m in messages}.items():  # the last of each
+            self._next[partition] = m.offset() + 1  # type: ignore[index,operator] # a record has both
         return Batch(messages, token, self.generation)  # type: ignore[arg-type] # the client's stubs allow str for bytes
 
     def rewind(self) -> None:
