@@ -11,7 +11,7 @@ from shared.core.errors import LogError, TailraceError, Unavailable, UserError
 
 # In the order in which a newcomer needs them.
 NOUNS = (
-    *("demo", "stack", "validate", "topics", "generate", "train", "replay", "scorer", "features", "rollout"),
+    *("demo", "stack", "init", "validate", "topics", "generate", "train", "replay", "scorer", "features", "rollout"),
     *("contract", "doctor", "bench", "settings"),
 )
 # What any write may meet, wherever it stands: the user's to mend.
