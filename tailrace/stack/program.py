@@ -33,6 +33,7 @@ class Program:
         restart: start it again whenever it ends (but never after exit code 2, wrong configuration).
         stop_timeout: seconds between SIGTERM and SIGKILL.
         address: where it serves, for people; empty if nowhere.
+        pipeline: whose it is; empty for what all share.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Program:
     restart: bool = True
     stop_timeout: float = 10.0
     address: str = ""
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class ProgramStatus:
         started_at: Unix time of the last start, seconds.
         log: its log file.
         address: where it serves.
+        pipeline: whose it is; empty for what all share.
     """
 
     name: str
@@ -91,6 +94,7 @@ class ProgramStatus:
     started_at: float
     log: Path
     address: str
+    pipeline: str = ""
 
 
 def describe_exit(code: int) -> str:

@@ -9,24 +9,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.config import client_config
-from shared.adapters.pipeline_yaml import load_pipeline
-from shared.core.errors import UserError
-from shared.runtime.settings import load_settings, read_secret
+from shared.core.errors import TailraceError, UserError
+from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.stack.cache import check_space
 from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.many import SCORING_S, Wanted, await_scoring, has_model, train, wanted
 from tailrace.stack.program import Program
-from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
+from tailrace.stack.services import SERVICE_PROGRAMS, Order
 from tailrace.stack.signals import Terminated, stoppable
 from tailrace.stack.stack import PARTS, STATE_MB, Stack, to_stderr
 from tailrace.stack.state import StackFile, StateFolder
 from tailrace.stack.topics import ensure_topics
-from tailrace.stack.workers import Teller
+from tailrace.stack.workers import Teller, last_error
 
 _POLL_S = 0.1
 _SERVICE_S = 30.0
@@ -42,6 +43,7 @@ class UpRequest(msgspec.Struct, frozen=True, kw_only=True):
         workers: scorer processes a pipeline.
         ports: configured ports by part.
         redis_maxmemory_mb: bound of the cache server.
+        train: train pipelines that have no model yet.
     """
 
     state: str
@@ -49,18 +51,21 @@ class UpRequest(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 2
     ports: dict[str, int] = {}
     redis_maxmemory_mb: int = 256
+    train: bool = False
 
 
 def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
     """Bring up what is asked for, call `announce`, and stay until Ctrl-C (raised on) or SIGTERM (returns).
 
-    Services of pipelines bring along the parts they stand on.
+    Services of pipelines bring along the parts they stand on. A pipeline that cannot be started leaves the others
+    alone: it is named, here and by `tailrace status`.
 
     Raises:
-        UserError: if something cannot be brought up; nothing is left running.
+        UserError: if a file is wrong (nothing was started then), or a server or every pipeline cannot be brought up;
+            nothing is left running.
         KeyboardInterrupt: after Ctrl-C, once everything is stopped.
     """
-    own = [check_service(one) for one in request.services if one not in PARTS]
+    own = wanted(one for one in request.services if one not in PARTS)
     parts = [part for part in PARTS if own or part in request.services]
     up, tell = threading.Event(), Teller(StateFolder(Path(request.state)).logs)  # until it is up, errors say it all
     try:
@@ -75,12 +80,10 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
                 on_event=lambda event: tell(event) if up.is_set() else None,
             ) as stack,
         ):
-            for folder in dict.fromkeys(pipeline_folder(pipeline) for _, pipeline in own):
-                _make_topics(folder, stack)
-            made = [SERVICE_PROGRAMS[service](_order(stack, request, pipeline)) for service, pipeline in own]
-            programs = [program for group in made for program in group]
-            stack.start(*programs)
-            _settle(stack, programs)
+            started = _start(stack, request, own)
+            _settle(stack, [program for one in started for program in one.programs])
+            _models(stack, request, started)
+            _say_failed(stack)
             stack.mark_up()
             announce(stack)
             up.set()
@@ -89,12 +92,64 @@ def serve(request: UpRequest, announce: Callable[[Stack], None]) -> None:
         return
 
 
-def _make_topics(folder: Path, stack: Stack) -> None:
-    settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
-    spec = load_pipeline(folder).spec
-    done = ensure_topics(KafkaAdmin(client_config(settings.kafka, read_secret)), spec)
+def _start(stack: Stack, request: UpRequest, own: Sequence[Wanted]) -> list[Wanted]:
+    """Make the topics of each pipeline and start its programs; gives those that could be started."""
+    failed: list[TailraceError] = []
+    for one in own:
+        try:
+            _make_topics(one, stack)
+            order = Order(one.pipeline.folder, stack.endpoints, stack.state.path, request.workers, stack.port)
+            made = [program for service in one.services for program in SERVICE_PROGRAMS[service](order)]
+            one.programs = [replace(program, pipeline=one.name) for program in made]
+            stack.start(*one.programs)
+        except TailraceError as error:
+            failed.append(error)
+            stack.leave_out(one.name, str(error))
+            to_stderr(f"{one.name} is left out: {error}")
+    if failed and len(failed) == len(own):
+        raise failed[0]
+    return [one for one in own if one.programs]
+
+
+def _make_topics(one: Wanted, stack: Stack) -> None:
+    spec = one.pipeline.spec
+    done = ensure_topics(KafkaAdmin(client_config(_settings(stack).kafka, read_secret)), spec)
     if done.work:
         to_stderr(f"{spec.name}: {len(done.work)} topics made or mended")
+
+
+def _models(stack: Stack, request: UpRequest, started: Sequence[Wanted]) -> None:
+    """Train what has no model yet, one after the other, or say how that is done; the others score meanwhile."""
+    settings = _settings(stack)
+    conf, timeout = client_config(settings.kafka, read_secret), settings.loop.call_timeout * 2
+    for one in started:
+        if "scorer" not in one.services:
+            continue
+        try:
+            if has_model(conf, one.pipeline.spec.name, timeout):
+                continue
+            if not request.train:
+                to_stderr(f"{one.name} has no model yet: tailrace train {one.pipeline.folder} (or `up --train`)")
+                continue
+            to_stderr(f"{one.name} has no model yet: training (log {stack.state.logs / f'train-{one.name}.log'})")
+            to_stderr(f"  {train(one, stack.endpoints, stack.state.path, stack.supervisor)}")
+            if not await_scoring(one.programs, SCORING_S):
+                to_stderr(f"{one.name} does not score yet: tailrace doctor {one.pipeline.folder}")
+        except TailraceError as error:
+            to_stderr(f"{one.name} has no model: {error}")
+
+
+def _say_failed(stack: Stack) -> None:
+    """Name what ended for good while the rest came up, with its reason."""
+    for status in stack.supervisor.status():
+        if status.state == "failed":
+            cause = last_error(status.log)
+            to_stderr(f"{status.name}  {status.last_exit}{' - ' if cause else ''}{cause}; see {status.log}")
+
+
+def _settings(stack: Stack) -> Settings:
+    settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
+    return settings
 
 
 def _settle(stack: Stack, programs: Sequence[Program]) -> None:
@@ -116,9 +171,7 @@ def detach(request: UpRequest) -> StackFile:
     Raises:
         UserError: if it did not come up; carries what it said.
     """
-    for one in request.services:
-        if one not in PARTS:
-            check_service(one)
+    wanted(one for one in request.services if one not in PARTS)  # mistakes are named here, in our own words
     state = StateFolder(Path(request.state))
     state.acquire()  # a running stack is named here, in our own words
     state.release()
@@ -165,16 +218,6 @@ def split_error(text: str) -> tuple[str, str]:
     """Split what a stack said into its progress and the error that it ended with (empty if there is none)."""
     before, found, error = ("\n" + text).rpartition("\n" + _ERROR)
     return (before.strip("\n"), error.rstrip()) if found else (text.strip("\n"), "")
-
-
-def _order(stack: Stack, request: UpRequest, pipeline: str) -> Order:
-    return Order(
-        pipeline=pipeline_folder(pipeline),
-        endpoints=stack.endpoints,
-        state=stack.state.path,
-        workers=request.workers,
-        port=stack.port,
-    )
 
 
 def environment_lines(endpoints: Endpoints) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.adapters.pipeline_yaml import find
+from shared.adapters.pipeline_yaml import find, load_pipeline
 from shared.core.errors import UserError
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import LOOPBACK, reachable
@@ -65,9 +65,18 @@ def feature_writer(order: Order) -> list[Program]:
     return [_worker(order, "services.ingest.features.main", f"features-{order.pipeline.name}", 0)]
 
 
+def aggregates(order: Order) -> list[Program]:
+    """The two processes that keep a pipeline's aggregates from its records; none where it declares no aggregates."""
+    if not any(lookup.aggregates for lookup in load_pipeline(str(order.pipeline)).spec.lookups.values()):
+        return []
+    module, name = "services.ingest.aggregates", order.pipeline.name
+    return [_worker(order, f"{module}.{part}.main", f"aggregates-{name}-{part}", 0) for part in ("route", "fold")]
+
+
 SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "scorer": scorers,
     "features": feature_writer,
+    "aggregates": aggregates,
 }
 
 

@@ -76,6 +76,7 @@ class Stack:
         self._writing = threading.Lock()
         self._open = False
         self._up = False
+        self._left_out: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -118,6 +119,11 @@ class Stack:
     def start(self, *programs: Program) -> None:
         """Start further programs under the same supervisor; returns at once."""
         self.supervisor.start(*programs)
+
+    def leave_out(self, pipeline: str, why: str) -> None:
+        """Say in `stack.json` that a pipeline that was asked for does not run, and why."""
+        self._left_out[pipeline] = why
+        self._publish()
 
     def mark_up(self) -> None:
         """Say in `stack.json` that all that was asked for is started."""
@@ -202,12 +208,18 @@ class Stack:
                     started_at=one.started_at,
                     log=str(one.log),
                     address=one.address,
+                    pipeline=one.pipeline,
                 )
                 for one in self.supervisor.status()
             ]
             endpoints = msgspec.structs.asdict(self.endpoints)
             self.state.write(
                 StackFile(
-                    pid=os.getpid(), up=self._up, started_at=self._started_at, endpoints=endpoints, programs=entries
+                    pid=os.getpid(),
+                    up=self._up,
+                    started_at=self._started_at,
+                    endpoints=endpoints,
+                    programs=entries,
+                    left_out=dict(self._left_out),
                 )
             )

@@ -13,7 +13,7 @@ from shared.core.errors import UserError
 
 
 class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One program in `stack.json`; times are Unix seconds, `log` a path."""
+    """One program in `stack.json`; times are Unix seconds, `log` a path, `pipeline` empty for what all share."""
 
     name: str
     state: str
@@ -23,16 +23,21 @@ class ProgramEntry(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     log: str
     address: str
+    pipeline: str = ""
 
 
 class StackFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a running stack says of itself: its own pid, whether all is started, its endpoints by name, its programs."""
+    """What a running stack says of itself.
+
+    Its own pid, whether all is started, its endpoints by name, its programs, and why pipelines do not run, by name.
+    """
 
     pid: int
     up: bool
     started_at: float
     endpoints: dict[str, str]
     programs: list[ProgramEntry]
+    left_out: dict[str, str] = {}
 
 
 def state_folder(environ: Mapping[str, str] = os.environ) -> Path:

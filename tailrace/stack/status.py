@@ -24,7 +24,8 @@ class PartStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: part or program.
-        state: `up`, `starting`, `backoff` (waits for a restart), `down`, or `external` (not ours).
+        state: `up`, `starting`, `backoff` (waits for a restart), `down`, `external` (not ours), or `left out` (a
+            pipeline that could not be started; `last_exit` says why).
         ok: whether it serves.
         address: where; empty if it serves nothing.
         pid: process id, None if down or not ours.
@@ -33,6 +34,7 @@ class PartStatus(msgspec.Struct, frozen=True, kw_only=True):
         restarts: how often it was started again.
         last_exit: how it ended last, in words; empty if it never did.
         log: its log file.
+        pipeline: whose it is; empty for what all share.
     """
 
     name: str
@@ -45,6 +47,7 @@ class PartStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     last_exit: str = ""
     log: str = ""
+    pipeline: str = ""
 
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,10 @@ def look(state: StateFolder, now: float) -> StackStatus:
         return StackStatus(ok=False, state=str(state.path), pid=None, uptime_s=None, rss_mb=0.0, parts=[])
     parts = [_external(part, content) for part in _externals(content)]
     parts += [_program(entry, now) for entry in content.programs]
+    parts += [
+        PartStatus(name=name, state="left out", ok=False, address="", last_exit=why, pipeline=name)
+        for name, why in content.left_out.items()
+    ]
     return StackStatus(
         ok=content.up and all(part.ok for part in parts),
         state=str(state.path),
@@ -81,6 +88,14 @@ def look(state: StateFolder, now: float) -> StackStatus:
         rss_mb=round(sum(part.rss_mb or 0.0 for part in parts), 1),
         parts=parts,
     )
+
+
+def by_pipeline(status: StackStatus) -> dict[str, list[PartStatus]]:
+    """The parts of each pipeline by its name, what all share first, as an empty name."""
+    groups: dict[str, list[PartStatus]] = {"": []}
+    for part in status.parts:
+        groups.setdefault(part.pipeline, []).append(part)
+    return groups
 
 
 def take_down(state: StateFolder) -> bool:
@@ -144,6 +159,7 @@ def _program(entry: ProgramEntry, now: float) -> PartStatus:
         restarts=entry.restarts,
         last_exit=entry.last_exit,
         log=entry.log,
+        pipeline=entry.pipeline,
     )
 
 

@@ -85,6 +85,7 @@ class Watch:
                 started_at=self._started_at,
                 log=self._log,
                 address=self.program.address,
+                pipeline=self.program.pipeline,
             )
 
     def tail(self) -> str:
