@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shared.core.errors import UserError
@@ -77,16 +78,6 @@ def test_status_has_the_parts_of_each_pipeline_together(tmp_path: Path) -> None:
     last = {"restarts": 0, "last_exit": "", "started_at": 0.0, "log": "", "address": ""}
     entries = [
         msgspec.convert({"name": name, "state": "failed", "pid": None, "pipeline": of, **last}, ProgramEntry)
-            name=name,
-            state="failed",
-            pid=None,
-            restarts=0,
-            last_exit="",
-            started_at=0.0,
-            log="",
-            address="",
-            pipeline=of,
-        )
         for name, of in names
     ]
     left = {"c": "topic c.records has 3 partitions"}
