@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from shared.core.aggregates import aged
 from shared.core.errors import Invalid
 from shared.core.pipeline import LookupSpec
 from shared.core.ports import Found
@@ -58,13 +59,17 @@ class Nothing:
 
 
 class _Version(NamedTuple):
-    """A parsed version, and the span of event times [since, until) in ms that it answers for."""
+    """A parsed version, and the span of event times [since, until) in ms that it answers for.
+
+    `growing` names the values that grow with the version's age: the time since an entity's last record.
+    """
 
     since: float
     until: float
     time: int
     values: Mapping[str, Any] | None
     cause: str
+    growing: tuple[str, ...] = ()
 
 
 MISSING = Nothing("missing")
@@ -98,11 +103,13 @@ class Versions:
 
     def at(self, at_ms: int) -> Answer:
         """The newest version at or before `at_ms`; with `allow_newer` the nearest later one where there is none."""
-        since, until, time, values, cause = self._last
+        since, until, time, values, cause, growing = self._last
         if not since <= at_ms < until:  # records come nearly in order, so most meet the version of the one before
-            self._last = _, _, time, values, cause = self._find(at_ms)
+            self._last = _, _, time, values, cause, growing = self._find(at_ms)
         if values is None:
             return None, None, cause
+        if growing:
+            values = aged(values, growing, at_ms - time)
         age = (at_ms - time) / 1_000
         if age <= self._max_age:
             return values, age, ""
@@ -137,7 +144,9 @@ class Versions:
             return _Version(since, until, 0, None, "corrupt")
         cause = self._fault(stored)
         values = {name: stored.v.get(name) for name in self._spec.fields} if not cause else None
-        return _Version(since, until, int(line[:DIGITS]), values, cause)
+        kept = self._spec.aggregates
+        growing = tuple(name for name, one in kept.items() if one.take == "time_since") if kept else ()
+        return _Version(since, until, int(line[:DIGITS]), values, cause, growing)
 
     def _fault(self, stored: Stored) -> str:
         if stored.e != self._entity or stored.g != self._group:

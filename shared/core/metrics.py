@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from shared.core import reasons
 
 Kind = Literal["counter", "gauge", "histogram"]
-Outcome = Literal["prediction", "feature"]
+Outcome = Literal["prediction", "feature", "routed", "folded"]
 MetricName = Literal[
     "tailrace_records_total",
     "tailrace_dead_letters_total",
@@ -37,6 +37,8 @@ MetricName = Literal[
     "tailrace_lookup_seconds",
     "tailrace_breaker_state",
     "tailrace_feature_updates_total",
+    "tailrace_aggregate_events_total",
+    "tailrace_aggregate_records",
     "tailrace_predictions_total",
     "tailrace_flagged_total",
     "tailrace_epoch_in_force",
@@ -166,7 +168,9 @@ _LOOKUPS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
     {
         "tailrace_records_total": _counter(
-            "Records whose outcome was committed.", "pipeline", outcome="prediction feature dead_letter control skipped"
+            "Records whose outcome was committed.",
+            "pipeline",
+            outcome="prediction feature routed folded dead_letter control skipped",
         ),
         "tailrace_dead_letters_total": _counter(
             "Dead letters committed, by reason.", "pipeline", reason=" ".join(sorted(reasons.ALL))
@@ -207,6 +211,11 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
         "tailrace_feature_updates_total": _counter(
             "Updates that the feature writer met.", result="newer older duplicate invalid"
         ),
+        "tailrace_aggregate_events_total": _counter(
+            "What became of records in entity aggregates, one a record and group; `gone`: needed, but deleted.",
+            result="added repeated late unknown no_entity gone",
+        ),
+        "tailrace_aggregate_records": _gauge("Records that aggregates hold in memory."),
         "tailrace_predictions_total": _counter("Predictions committed, by model version.", "version"),
         "tailrace_flagged_total": _counter(
             "Predictions committed with a flag.", flag="degraded stale out_of_range unseen"

@@ -107,6 +107,21 @@ class FeatureUpdate(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = SCHEMA_VERSION
 
 
+class EntityEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A record as one group of aggregates sees it, internal, on `<pipeline>.entities`, keyed `<group>:<entity>`.
+
+    `values` has the fields that the group's aggregates are of, where the record has them; `id` is a pseudonym where
+    ids are personal.
+    """
+
+    group: str
+    entity: str
+    time: int
+    id: str
+    values: dict[str, Any] = {}
+    v: int = SCHEMA_VERSION
+
+
 class BundleRef(msgspec.Struct, frozen=True):
     """Where a model bundle is and what it must hash to: `digest` is the sha256 of its manifest."""
 

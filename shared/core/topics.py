@@ -13,6 +13,7 @@ TopicName = Literal[
     "records.dlq",
     "features",
     "features.dlq",
+    "entities",
     "predictions",
     "replies",
     "labels",
@@ -62,8 +63,13 @@ class Row:
 TABLE: dict[TopicName, Row] = {
     "records": Row("entity", "record, or Barrier", "delete", 7 * DAY, "producers, ingest, rollout", "scorer"),
     "records.dlq": Row("entity", "the original bytes", "delete", 14 * DAY, "scorer", "operator"),
-    "features": Row("group:entity", "FeatureUpdate", "compact", None, "producers, ingest", "feature writer"),
-    "features.dlq": Row("group:entity", "the original bytes", "delete", 14 * DAY, "feature writer", "operator"),
+    "features": Row(
+        "group:entity", "FeatureUpdate", "compact", None, "producers, ingest, aggregates", "feature writer"
+    ),
+    "features.dlq": Row(
+        "group:entity", "the original bytes", "delete", 14 * DAY, "feature writer, aggregates", "operator"
+    ),
+    "entities": Row("group:entity", "EntityEvent", "delete", 7 * DAY, "aggregates", "aggregates"),
     "predictions": Row("entity", "Prediction", "delete", 7 * DAY, "scorer", "consumers"),
     "replies": Row("request", "Prediction", "delete", HOUR, "scorer", "edge", "edge"),
     "labels": Row("entity", "Label", "delete", 30 * DAY, "producers, ingest", "label router"),
@@ -111,9 +117,22 @@ def topic(pipeline: str, name: TopicName) -> str:
 
 
 def retention(spec: PipelineSpec, name: TopicName) -> float | None:
-    """Seconds that the topic keeps a record: the pipeline's wish, else the table's; None is for ever."""
+    """Seconds that the topic keeps a record: the pipeline's wish, else the table's; None is for ever.
+
+    `entities` is kept for as long as aggregates look back, and the table's time on top: a fold that starts anew reads
+    its windows from there.
+    """
     wish = spec.topics.get(name, TopicSpec()).retention
-    return TABLE[name].retention if wish is None else float(wish)
+    if wish is not None:
+        return float(wish)
+    usual = TABLE[name].retention
+    return usual if usual is None or name != "entities" else usual + look_back(spec)
+
+
+def look_back(spec: PipelineSpec) -> float:
+    """Seconds of event time before the newest record in which another may still count in an aggregate; 0: none may."""
+    spans = (one.over + lookup.late for lookup in spec.lookups.values() for one in lookup.aggregates.values())
+    return max(map(float, spans), default=0.0)
 
 
 def message_bytes(spec: PipelineSpec, name: TopicName) -> int:
@@ -132,6 +151,8 @@ def needed_bytes(spec: PipelineSpec, name: TopicName) -> int:
         return message_bytes(spec, "records") + ENVELOPE_BYTES
     if name in ("journal", "outcomes"):
         return record + OBSERVATION_BYTES
+    if name == "entities":
+        return record
     return ENVELOPE_BYTES
 
 
@@ -140,9 +161,11 @@ def wanted(spec: PipelineSpec, present: frozenset[Part] = PRESENT) -> tuple[Want
 
     Args:
         spec: the pipeline.
-        present: the parts that run; topics of the others are not asked for.
+        present: the parts that run; topics of the others are not asked for. `entities` is only wanted where a group
+            is kept from records.
     """
-    return tuple(_wanted(spec, name) for name in TOPIC_NAMES if TABLE[name].introduced in present)
+    names = (name for name in TOPIC_NAMES if TABLE[name].introduced in present)
+    return tuple(_wanted(spec, name) for name in names if name != "entities" or look_back(spec))
 
 
 def _wanted(spec: PipelineSpec, name: TopicName) -> WantedTopic:

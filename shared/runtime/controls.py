@@ -9,13 +9,19 @@ from shared.core.rollout import RolloutTable, Split, last_application, split
 
 
 class Controls(Protocol):
-    """Cuts batches by epoch; one implementation for services that follow rollouts, one for those that do not."""
+    """Cuts batches by epoch; one implementation for services that follow rollouts, one for those that do not.
+
+    A third, `shared.runtime.rebuild.Rebuilding`, is for those with a memory.
+    """
 
     def refresh(self) -> None:
         """Take in what is new in `models`; called each turn, so that idle workers load announced versions too."""
 
     def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
         """The note of each newly owned partition, found again where the offset's metadata is gone."""
+
+    def dropped(self, partitions: Sequence[int]) -> None:
+        """These partitions are owned no longer."""
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
         """Cut a batch; called at the start of each batch, so that a revocation acts at once."""
@@ -33,6 +39,9 @@ class NoControls:
     def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
         """The notes as committed."""
         return {p: c.note for p, c in positions.items()}
+
+    def dropped(self, partitions: Sequence[int]) -> None:
+        """Nothing was kept of them."""
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
         """The whole batch as one part."""
@@ -77,6 +86,9 @@ class Barriers:
         return {
             p: c.note if c.note.epoch else last_application(known, p, max(c.offset, 0)) for p, c in positions.items()
         }
+
+    def dropped(self, partitions: Sequence[int]) -> None:
+        """What was read of rollouts holds for all partitions."""
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
         """Cut at barriers. One that is not in the table may be newer than our copy: read on before judging it."""

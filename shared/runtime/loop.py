@@ -230,3 +230,4 @@ class Loop:
             self._notes.pop(partition, None)
             self._guards.pop(partition, None)
         self._aborts.clear(partitions)
+        self._controls.dropped(partitions)

@@ -7,10 +7,12 @@ import pytest
 
 from shared.core.durations import parse, write
 from shared.core.pipeline import (
+    AggregateSpec,
     Duration,
     FeatureSpec,
     FieldSpec,
     LabelSpec,
+    LookupSpec,
     ModelSpec,
     PipelineSpec,
     RecordSpec,
@@ -35,6 +37,13 @@ def spec(**changes: Any) -> PipelineSpec:
         model=ModelSpec(estimator="sklearn.linear_model.LogisticRegression"),
     )
     return msgspec.structs.replace(base, **changes)
+
+
+def kept(over: float = 86_400, **changes: Any) -> PipelineSpec:
+    """The small pipeline with a group that is kept from records."""
+    count = AggregateSpec(take="count", over=Duration(over))
+    group = LookupSpec(key="key", aggregates={"n": count}, late=Duration(3_600), max_age=Duration(60))
+    return spec(lookups={"past": group}, **changes)
 
 
 def as_made(pipeline: PipelineSpec) -> dict[str, ActualTopic]:
@@ -88,7 +97,7 @@ def test_faults_of_a_foreign_broker_are_named() -> None:
 
 def test_every_topic_stamps_its_own_time() -> None:
     """No topic takes the producer's time: retention would delete records of old events."""
-    everything = wanted(spec(), frozenset({"scoring", "edge", "monitor", "retraining"}))
+    everything = wanted(kept(), frozenset({"scoring", "edge", "monitor", "retraining"}))
     assert {"LogAppendTime"} == {want.config["message.timestamp.type"] for want in everything}
     assert len(TOPIC_NAMES) == len(everything) == len(TABLE)
 
@@ -142,3 +151,13 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_durations_are_written_as_they_are_read(text: str) -> None:
     """Writing what was read gives the same text where it is the shortest."""
     assert write(parse(text)) == text
+
+
+def test_entities_exist_only_where_aggregates_are_kept() -> None:
+    """A pipeline without aggregates has no topic for them; one with them keeps it for as long as they look back."""
+    assert "p.entities" not in [want.name for want in wanted(spec())]
+    made = {want.name: want for want in wanted(kept(30 * 86_400))}["p.entities"]
+    assert (spec().partitions, "delete") == (made.partitions, made.config["cleanup.policy"])
+    assert str((30 * 86_400 + 3_600 + 7 * 86_400) * 1_000) == made.config["retention.ms"]
+    wish = kept(topics={"entities": TopicSpec(retention=Duration(86_400))})
+    assert "86400000" == {want.name: want for want in wanted(wish)}["p.entities"].config["retention.ms"]
