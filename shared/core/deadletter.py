@@ -9,9 +9,11 @@ REASON = "tailrace-reason"
 DETAIL = "tailrace-detail"
 SOURCE = "tailrace-source"
 BODY = "tailrace-body"
+ORIGIN = "tailrace-origin"  # of a replayed record: the letter that it was; `shared/core/dlq.py` writes it
+ATTEMPT = "tailrace-attempt"  # which try this record is: 2 for the first replay
 MAX_BODY = 900_000  # a larger body would not fit the topic: the letter refers to the record's position instead
 MAX_DETAIL = 300
-CARRIED = (TRACEPARENT, TRACESTATE)
+CARRIED = (TRACEPARENT, TRACESTATE, ORIGIN, ATTEMPT)
 MAX_CARRIED = 512
 
 Withhold = Callable[[bytes], bytes | None]
