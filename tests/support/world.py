@@ -23,7 +23,7 @@ from shared.runtime.settings import KafkaSettings, Settings
 from tailrace.proof.audit import Account, audit
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import free_port
-from tailrace.stack.services import Order, scorers
+from tailrace.stack.services import Order, feature_writer, scorers
 from tailrace.stack.supervisor import Supervisor
 from tailrace.stack.topics import ensure_topics
 from tests.support.bundles import START, Kit, make_kit
@@ -62,6 +62,12 @@ class World:
         program = scorers(order)[slot]
         argv = tuple(module if word == "services.scorer.main" else word for word in program.argv)
         self.supervisor.start(replace(program, argv=argv, env={**program.env, **self.extra_env}))
+
+    def start_features(self) -> None:
+        """Start the feature writer."""
+        endpoints = Endpoints(kafka=self.kafka, redis=self.redis)
+        order = Order(self.folder, endpoints, self.folder / "state", 1, lambda _: free_port())
+        self.supervisor.start(*(replace(one, env={**one.env, **self.extra_env}) for one in feature_writer(order)))
 
     def announce(self, version: str, epoch: int, state: str) -> None:
         """Write a rollout into `models`, as a training would."""
@@ -161,7 +167,15 @@ def record(i: int, key: int | None = None, **changes: Any) -> tuple[str, bytes, 
 
 
 def make_world(
-    folder: Path, name: str, kafka: str, *, redis: str = NOWHERE, env: Mapping[str, str] | None = None, **sections: Any
+    folder: Path,
+    name: str,
+    kafka: str,
+    *,
+    redis: str = NOWHERE,
+    env: Mapping[str, str] | None = None,
+    task: str = "binary",
+    announced: bool = True,
+    **sections: Any,
 ) -> World:
     """Train two versions, make the topics, put version 1 into force.
 
@@ -171,14 +185,16 @@ def make_world(
         kafka: bootstrap servers.
         redis: address of the cache.
         env: settings of the workers.
+        task: of the pipeline.
+        announced: whether version 1 is announced at all.
         sections: sections of the pipeline's file that replace the usual ones.
     """
     home = folder / name
     home.mkdir()
-    tree = make_tree() | {"name": name} | sections
+    tree = make_tree(task) | {"name": name} | sections
     (home / "pipeline.yaml").write_text(json.dumps(tree))
     spec = decode(tree, name)
-    kit = make_kit(home / "one", spec=spec)
+    kit = make_kit(home / "one", task, spec=spec)
     shutil.copytree(kit.folder, home / "two")
     other = Kit(spec, home / "two", kit.state, kit.ref)
     versions = {}
@@ -197,5 +213,6 @@ def make_world(
         Supervisor(home / "state" / "logs"),
         {"PATH": os.environ["PATH"], **(env or {})},
     )
-    world.announce("1", 1, "active")
+    if announced:
+        world.announce("1", 1, "active")
     return world
