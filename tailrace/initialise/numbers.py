@@ -119,6 +119,8 @@ _SWAP = str.maketrans(".,", ",.")
 def _shows_point(core: str) -> bool:
     """1,234.5 and 1,234,567 and 0.5 show that the point is the decimal sign; 1,234 and 1.234 show nothing."""
     before, dot, after = core.rpartition(".")
+    if "," in after and dot:
+        return False
     if dot and "." not in before:
         return "," in before or len(after) != 3 or before.lstrip("0") == ""  # noqa: PLR2004 - a group of thousands
     return not dot and core.count(",") > 1
