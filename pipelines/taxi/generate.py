@@ -61,8 +61,9 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 PARAMETERS = Parameters()
-_ZONE = dict.fromkeys(("covariate", "prior", "new_category"), "dropoff_zone")
-FIELDS = {**_ZONE, "unit_error": "distance_km", "missing_field": "distance_km"}
+_ZONE = dict.fromkeys(("covariate", "new_category"), "dropoff_zone")
+_KM = dict.fromkeys(("unit_error", "missing_field"), "distance_km")
+FIELDS = {**_ZONE, **_KM, "prior": "minutes", "concept": "minutes"}
 NEW_ZONE, AROUND = "Hudson Yards", ("Penn Station", "Chelsea", "Clinton")
 # Load of the streets, and demand, by local hour in percent (TLC's daily curves, roughly).
 _WEEKDAY = "12 6 3 2 3 10 30 70 105 105 100 105 110 110 115 120 125 135 130 100 75 60 50 30"
@@ -294,7 +295,6 @@ def _labels(streets: Streets, trips: Trips, minutes: Floats, rng: np.random.Gene
     p = streets.p
     medians = 60 * np.where(trips.vendor == 1, p.upload_min[0], p.upload_min[1])
     late = 60 * minutes + delays(rng, medians, spread=p.upload_min[2], most_s=8 * 3600)
-    wrong = np.round(minutes * rng.uniform(1.2, 2.5, len(minutes)), 2)
-    after = rng.uniform(1, 10, len(minutes)) * 3600
+    wrong, after = np.round(minutes * rng.uniform(1.2, 2.5, len(minutes)), 2), rng.uniform(1, 10, len(minutes)) * 3600
     told = {"missing": p.unlabelled, "corrected": p.corrected}
     return reveal(rng, streets.times, minutes, late, wrong=wrong, after_s=after, **told)

@@ -1,6 +1,7 @@
 """The law of a target that is log-normal, or a mixture of such: its mean and median, record by record."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,3 +68,9 @@ def normal_nodes(k: int) -> tuple[Array, Array]:
     """Points and weights (sum 1) that stand for a standard normal variable (Gauss-Hermite)."""
     points, weights = np.polynomial.hermite_e.hermegauss(k)
     return points, weights / weights.sum()
+
+
+def normal_slice(low: float, high: float, k: int) -> Array:
+    """K equally likely values that stand for a standard normal variable between two quantiles (0..1)."""
+    shares = low + (high - low) * (np.arange(k) + 0.5) / k
+    return np.array([NormalDist().inv_cdf(share) for share in shares.tolist()])
