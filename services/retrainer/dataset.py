@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.retrainer.unlabelled import check_unlabelled
 from shared.adapters.tables import read_rows
 from shared.core.aggregates import Event, Plan, events, history, plans_of
 from shared.core.asof import HistoryLookups
@@ -40,7 +41,8 @@ class Files:
 class Dataset:
     """n labelled records in order of event time: rows, look-ups, targets (class codes or values), times in ms.
 
-    `known` is when each label was known. The counts say what was left out, and why.
+    `known` is when each label was known. The counts say what was left out, and why. Where the history has no labels,
+    `labelled` is False: every record counts, and its target is NaN.
     """
 
     rows: list[Row]
@@ -51,6 +53,7 @@ class Dataset:
     refused: Mapping[str, int]
     unlabelled: int
     duplicates: int
+    labelled: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,23 +75,26 @@ def load_dataset(
         UserError: a file or a row cannot be read; names file and row.
     """
     if files.labels is None:
-        raise UserError("history.labels: there are none", remedy="training needs labels; declare history.labels")
+        check_unlabelled(spec)
     begin = bound(spec.history.train_from, "history.train_from")
     end = bound(spec.history.train_until, "history.train_until") if until is None else until
-    labels = _labels(spec, files.labels, end)
-    progress(f"{len(labels):,} labels")
+    labels = None if files.labels is None else _labels(spec, files.labels, end)
+    progress("no labels: learning what is usual" if labels is None else f"{len(labels):,} labels")
     kept = Kept(spec, codec)
     rows, times, refused, duplicates, unlabelled = _records(spec, codec, files.records, (begin, end), labels, kept)
-    progress(f"{len(rows):,} labelled records")
+    progress(f"{len(rows):,} {'' if labels is None else 'labelled '}records")
     order = sorted(range(len(rows)), key=times.__getitem__)
     rows, times = [rows[i] for i in order], [times[i] for i in order]
-    ids = map(codec.getter(spec.record.id), rows)
-    matched = [labels[i] for i in ids]
     updates = chain(_updates(spec, files.features), kept.updates())
     found = HistoryLookups(updates, spec.lookups).get_many(_entities(spec, codec, rows), times)
+    moments = np.array(times, dtype=np.int64)
+    if labels is None:
+        y = np.full(len(rows), np.nan)
+        return Dataset(rows, found, y, moments, moments, refused, unlabelled, duplicates, labelled=False)
+    matched = [labels[i] for i in map(codec.getter(spec.record.id), rows)]
     known = np.array([label.time for label in matched], dtype=np.int64)
     y = np.array([_target(spec, label) for label in matched], dtype=np.float64)
-    return Dataset(rows, found, y, np.array(times, dtype=np.int64), known, refused, unlabelled, duplicates)
+    return Dataset(rows, found, y, moments, known, refused, unlabelled, duplicates)
 
 
 class Kept:
@@ -166,7 +172,7 @@ def _records(
     codec: RecordCodec,
     path: Path,
     between: tuple[int | None, int | None],
-    labels: Mapping[str, Label],
+    labels: Mapping[str, Label] | None,
     kept: Kept,
 ) -> tuple[list[Row], list[int], dict[str, int], int, int]:
     rows: list[Row] = []
@@ -186,10 +192,10 @@ def _records(
             kept.add(row, name, at)
             if begin is not None and at < begin:
                 continue
-            label = labels.get(name)
+            label = None if labels is None else labels.get(name)
             if name in seen:
                 duplicates += 1
-            elif label is None or label.time > at + horizon:
+            elif labels is not None and (label is None or label.time > at + horizon):
                 unlabelled += 1
             else:
                 rows.append(row)

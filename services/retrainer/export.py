@@ -21,6 +21,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.base import is_classifier
 from threadpoolctl import threadpool_limits
 
+from services.retrainer.train import method_of
 from shared.core.bundle import MODEL_FILES, RuntimeName
 from shared.core.errors import ModelRefused, UserError
 from shared.core.features import Floats
@@ -98,7 +99,7 @@ class _Direct:
     """scikit-learn as it stands in memory, to be measured."""
 
     def __init__(self, fitted: Any) -> None:
-        self.predict = fitted.predict_proba if is_classifier(fitted) else fitted.predict
+        self.predict = method_of(fitted)
 
 
 def _try(

@@ -31,12 +31,16 @@ def check_data(spec: PipelineSpec, data: Dataset) -> list[str]:
     """
     n, refused = len(data), sum(data.refused.values())
     if n < MIN_ROWS:
-        _refuse(f"{n} labelled records, at least {MIN_ROWS} are needed", "widen train_from and train_until")
+        _refuse(
+            f"{n} {'labelled ' if data.labelled else ''}records, at least {MIN_ROWS} are needed",
+            "widen train_from and train_until",
+        )
     if data.duplicates > _MANY * n:
         _refuse(f"{data.duplicates:,} records repeat an id", "an id names one record; mend record.id or the history")
     if refused > _MANY * (n + refused):
         _refuse(f"{refused:,} records are refused ({_told(data.refused)})", "mend the history or the declared fields")
-    _check_target(spec, data)
+    if data.labelled:
+        _check_target(spec, data)
     warnings = [f"{data.duplicates:,} records repeat an id; the first of each counts"] if data.duplicates else []
     if refused:
         warnings.append(f"{refused:,} records are refused ({_told(data.refused)})")

@@ -13,11 +13,12 @@ from services.retrainer.dataset import Dataset, take
 from services.retrainer.export import Export, export
 from services.retrainer.folds import by_time, horizon_ms
 from services.retrainer.gate import check_matrix
-from services.retrainer.judge import Judged, judge
+from services.retrainer.judge import Judged, judge, unjudged
 from services.retrainer.search import Searched, Watch, search
 from services.retrainer.tables import Table, table
 from services.retrainer.train import fit, make_estimator, predict
 from shared.core.codec import RecordCodec
+from shared.core.errors import UserError
 from shared.core.features import Floats
 from shared.core.pipeline import PipelineSpec
 from shared.core.reference import profile
@@ -58,16 +59,18 @@ def learn(
 
     Raises:
         DataRefused: too few records on one side of the split, or columns that teach nothing.
-        UserError: the estimator or the runtimes refuse.
+        UserError: the estimator or the runtimes refuse, or a search is asked for where there are no labels.
     """
     early, late = split(data, spec.history.holdout, horizon_ms(spec))
     first = table(spec, codec, data, early)
     held = table(spec, codec, data, late, first.columns)
     searched = None
     if watch is not None:
+        if not data.labelled:
+            raise UserError("model.search: needs labels, and there are none", remedy="leave out --search")
         searched = search(spec, first, watch)
         spec = with_parameters(spec, searched.best)
-    judged = judge(spec, first, held, progress)
+    judged = judge(spec, first, held, progress) if data.labelled else unjudged(spec, first, held)
 
     progress(f"fitting all {len(data):,} records")
     final = table(spec, codec, data, np.arange(len(data)))
@@ -143,7 +146,9 @@ def _content(
         spec, [data.rows[i] for i in places], take(data.found, places), predict(estimator, final.matrix[chosen])
     )
     regression = spec.task == "regression"
-    rates = [float(final.y.mean())] if regression else np.bincount(final.y.astype(np.int64)) / len(final.y)
+    rates = (
+        [float(final.y.mean())] * data.labelled if regression else np.bincount(final.y.astype(np.int64)) / len(final.y)
+    )
     return Content(
         spec=spec,
         columns=final.columns,

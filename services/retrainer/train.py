@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from services.retrainer.unlabelled import is_unusualness
 from shared.core.answering import Target, to_model_scale
 from shared.core.bundle import Column
 from shared.core.errors import UserError
@@ -64,7 +66,9 @@ def fit(estimator: Any, matrix: Floats, y: Targets, *, seed: int, target: Target
     fitted = clone(estimator)
     seeds = {name: seed for name in fitted.get_params() if name.rpartition("__")[2] == "random_state"}
     fitted.set_params(**{name: value for name, value in seeds.items() if fitted.get_params()[name] is None})
-    aim = y.astype(np.int64) if is_classifier(fitted) else to_model_scale(target, y)
+    aim: Any = None if is_unusualness(fitted) else to_model_scale(target, y)
+    if is_classifier(fitted):
+        aim = y.astype(np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence is judged by the holdout, not by a line on the screen
         try:
@@ -81,8 +85,14 @@ def fit(estimator: Any, matrix: Floats, y: Targets, *, seed: int, target: Target
 
 def predict(fitted: Any, matrix: Floats) -> NDArray[np.float64]:
     """scikit-learn's own answer in the shape of `Runtime.predict`."""
-    method = fitted.predict_proba if is_classifier(fitted) else fitted.predict
-    return np.asarray(method(matrix), dtype=np.float64)
+    return np.asarray(method_of(fitted)(matrix), dtype=np.float64)
+
+
+def method_of(fitted: Any) -> Callable[[Floats], Any]:
+    """What answers: probabilities, values, or how unusual a record is (0 to 1)."""
+    if is_unusualness(fitted):
+        return lambda matrix: -fitted.score_samples(matrix)
+    return fitted.predict_proba if is_classifier(fitted) else fitted.predict  # type: ignore[no-any-return] # scikit-learn has no types
 
 
 def construct(spec: PipelineSpec) -> Any:

@@ -27,6 +27,8 @@ class SklearnRuntime:
 
     def __init__(self, estimator: Any) -> None:
         self._predict = getattr(estimator, "predict_proba", estimator.predict)
+        if hasattr(estimator, "score_samples"):  # an isolation forest: there, lower is more unusual
+            self._predict = lambda matrix: -estimator.score_samples(matrix)
 
     def predict(self, matrix: Any) -> Any:
         """Scores of a float32 (n, d) matrix: float64, (n, k) for a classifier, else (n,)."""

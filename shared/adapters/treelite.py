@@ -9,7 +9,7 @@ from treelite import gtil
 
 from shared.core.errors import ModelRefused
 
-_BINARY, _REGRESSION, _MULTICLASS = 0, 1, 2  # treelite's task types
+_BINARY, _REGRESSION, _MULTICLASS, _UNUSUAL = 0, 1, 2, 4  # treelite's task types; the last of isolation forests
 
 
 class TreeliteRuntime:
@@ -19,17 +19,18 @@ class TreeliteRuntime:
         self._model = model
         self._dtype = np.dtype(model.input_type)
         self._task = int(model.get_header_accessor().get_field("task_type")[0])
-        if self._task not in {_BINARY, _REGRESSION, _MULTICLASS}:
+        if self._task not in {_BINARY, _REGRESSION, _MULTICLASS, _UNUSUAL}:
             raise ModelRefused(f"model: treelite task {self._task} is neither classification nor regression")
+        self._one_value = self._task in {_REGRESSION, _UNUSUAL}
 
     def predict(self, matrix: Any) -> Any:
         """Scores of a float32 (n, d) matrix: float64, (n, k) for a classifier, else (n,)."""
         n = len(matrix)
         if n == 0:
-            return np.empty((0,) if self._task == _REGRESSION else (0, 2))
+            return np.empty((0,) if self._one_value else (0, 2))
         raw = gtil.predict(self._model, np.ascontiguousarray(matrix, dtype=self._dtype), nthread=1)
         scores = np.asarray(raw, dtype=np.float64).reshape(n, -1)
-        if self._task == _REGRESSION:
+        if self._one_value:
             return scores[:, 0]
         return np.hstack([1.0 - scores, scores]) if scores.shape[1] == 1 else scores
 

@@ -18,6 +18,7 @@ _ESTIMATORS = [
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.ensemble._iforest.IsolationForest",
     "sklearn.impute._base.SimpleImputer",
     "sklearn.linear_model._base.LinearRegression",
     "sklearn.linear_model._coordinate_descent.ElasticNet",

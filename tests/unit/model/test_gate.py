@@ -133,5 +133,5 @@ def test_b34_labels_of_no_class(tmp_path: Path, line: str, words: str) -> None:
     spec = make_spec()
     with pytest.raises(UserError, match=words):
         load_dataset(spec, RecordCodec(spec), files, until=None, progress=lambda _: None)
-    with pytest.raises(UserError, match="training needs labels"):
+    with pytest.raises(UserError, match="training needs labels for HistGradientBoostingClassifier"):
         load_dataset(spec, RecordCodec(spec), replace(files, labels=None), until=None, progress=lambda _: None)
