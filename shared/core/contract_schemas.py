@@ -98,6 +98,8 @@ def dead_letter_headers(spec: PipelineSpec) -> Schema:
                 "description": "The value is the original, or has its personal fields taken out, or is left out "
                 "(withheld: personal fields could not be told apart; reference: too large), or was null.",
             },
+            deadletter.ORIGIN: {"type": "string", "description": "The letter that this record was replayed from."},
+            deadletter.ATTEMPT: {"type": "string", "description": "Which try of the record this is, after a replay."},
         },
         "required": [deadletter.REASON, deadletter.DETAIL, deadletter.SOURCE, deadletter.BODY],
     }

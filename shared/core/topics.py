@@ -18,6 +18,7 @@ TopicName = Literal[
     "replies",
     "labels",
     "labels.dlq",
+    "dlq.replayed",
     "journal",
     "outcomes",
     "scorecards",
@@ -74,6 +75,7 @@ TABLE: dict[TopicName, Row] = {
     "replies": Row("request", "Prediction", "delete", HOUR, "scorer", "edge", "edge"),
     "labels": Row("entity", "Label", "delete", 30 * DAY, "producers, ingest", "label router"),
     "labels.dlq": Row("entity", "the original bytes", "delete", 14 * DAY, "label router", "operator", "monitor"),
+    "dlq.replayed": Row("letter", "Replayed", "compact", None, "operator", "operator", single=True),
     "journal": Row(
         "entity", "Observation, Label or tick", "delete", 30 * DAY, "scorer, label router, shadow", "observer, shadow"
     ),

@@ -1,5 +1,6 @@
 """Wiring of the commands about dead letters: topics, ledger and producer made into listings and replays."""
 
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -12,7 +13,7 @@ from services.ingest.dlq.terms import Listing, Progress, Report, Shown, no_progr
 from shared.adapters.kafka.config import client_config
 from shared.adapters.kafka.sink import KafkaSink
 from shared.core.dlq import Letter, Selection, judge, letter_topics, missing, source_of
-from shared.core.errors import Fenced, LogError, Unavailable, UserError
+from shared.core.errors import Fenced, LogError, TailraceError, Unavailable, UserError
 from shared.core.pipeline import PipelineSpec
 from shared.core.topics import TopicName
 from shared.runtime.clock import SystemClock
@@ -94,7 +95,8 @@ def replay_letters(
 
     Raises:
         UserError: no letter stands at a named position; a topic does not exist, or the broker cannot be reached.
-        Unavailable: the broker went away, or another replay of the same topic began; what was sent is remembered.
+        TailraceError: the broker went away (Unavailable), or another replay of the same topic began; what was sent is
+            remembered.
     """
     conf = _conf(settings)
     box = LetterBox(conf, spec.name, name, progress)
@@ -119,7 +121,7 @@ def _sink(conf: Mapping[str, Any], spec: PipelineSpec, settings: Settings, name:
     limits = settings.loop
     try:
         return KafkaSink(
-            conf,
+            {**conf, "logger": _quiet()},
             transactional_id=f"tailrace.{spec.name}.dlq.{source_of(name)}",
             transaction_timeout=limits.transaction_timeout,
             call_timeout=limits.call_timeout,
@@ -127,6 +129,11 @@ def _sink(conf: Mapping[str, Any], spec: PipelineSpec, settings: Settings, name:
         )
     except LogError as error:
         raise Unavailable(f"the producer of the replay could not begin ({error})") from error
+
+
+def _quiet() -> logging.Logger:
+    """Being fenced is raised as an error; the client would print it besides, whatever its log level."""
+    return logging.Logger("librdkafka", logging.CRITICAL + 1)  # noqa: LOG001 - no setting of the process may wake it
 
 
 def _chooser(box: LetterBox, selection: Selection, limit: int) -> Chooser:
@@ -142,10 +149,10 @@ def _chooser(box: LetterBox, selection: Selection, limit: int) -> Chooser:
     return Chooser(selection, ledger, limit, superseded)
 
 
-def _interrupted(error: LogError, route: Route, sent: int) -> Unavailable:
+def _interrupted(error: LogError, route: Route, sent: int) -> TailraceError:
     done = f"{sent:,} letters of {route.topic} were sent before"
     if isinstance(error, Fenced):
-        return Unavailable(f"another replay of {route.topic} began and took over; {done}")
+        return TailraceError(f"another replay of {route.topic} began and took over; {done}")
     return Unavailable(f"the replay was interrupted ({error}); {done}: run it again, it sends only what is left")
 
 

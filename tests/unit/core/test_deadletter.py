@@ -64,6 +64,18 @@ def test_trace_context_is_carried_once_and_within_bounds() -> None:
     assert letter(headers=[(TRACEPARENT, None)])[2][4:] == []
 
 
+def test_a_replayed_record_that_fails_again_says_which_try_it_was() -> None:
+    """Origin and attempt come along, so that a loop of replays ends and its history can be read."""
+    given: Headers = [
+        ("tailrace-origin", b"shop.records.dlq[3]@7"),
+        ("tailrace-source", b"x"),
+        ("tailrace-attempt", b"2"),
+    ]
+    _, _, headers = letter(headers=given)
+    assert headers[2] == ("tailrace-source", b"shop.records[3]@42")
+    assert headers[4:] == [("tailrace-origin", b"shop.records.dlq[3]@7"), ("tailrace-attempt", b"2")]
+
+
 def test_withheld_body_takes_its_key_along() -> None:
     """With personal fields the key is withheld as well, unless somebody makes it fit; both may say: not at all."""
     message = MemoryMessage(Position("in", 0, 0), b"jane", b'{"name":"jane"}')

@@ -1,0 +1,27 @@
+"""`tailrace dlq replay` with a SIGKILL inside: `python -m tests.support.faulty_dlq dlq replay PIPELINE ...`.
+
+TAILRACE_TEST_FAULT is `kill:STEP` or `stop:STEP` (SIGSTOP, until somebody wakes it); it happens at the second delivery,
+of 40 letters each. `none:` only makes deliveries small.
+"""
+
+import os
+import signal
+from functools import partial
+
+from services.ingest.dlq import main as wiring
+from services.ingest.dlq import replayer
+from tailrace.cli.main import main
+
+if __name__ == "__main__":
+    kind, _, step = os.environ.pop("TAILRACE_TEST_FAULT").partition(":")
+    passed: list[str] = []
+
+    def mark(name: str) -> None:
+        """Break once."""
+        passed.append(name)
+        if kind != "none" and name == step and passed.count(step) == 2:
+            os.kill(os.getpid(), signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
+
+    replayer.CHUNK = 40
+    wiring.replay_letters = partial(wiring.replay_letters, mark=mark)  # the one seam
+    main()
