@@ -25,9 +25,10 @@ from shared.core.deadletter import Withhold, dead_letters
 from shared.core.errors import Fenced, ModelRefused, TailraceError, Unavailable, UserError
 from shared.core.metrics import Metrics
 from shared.core.pacing import Pacer
-from shared.core.ports import Clock, Step, Tracer
+from shared.core.ports import Clock, Listener, Source, Step, Tracer
 from shared.core.refill import Refill
 from shared.core.topics import TopicName, topic
+from shared.runtime.aligned import FETCH_BYTES, AlignedSource, Moment
 from shared.runtime.clock import SystemClock
 from shared.runtime.controls import Controls, NoControls
 from shared.runtime.delivery import AtLeastOnce, Delivery, ExactlyOnce
@@ -123,6 +124,7 @@ def build_loop(
     withhold_key: Withhold | None = None,
     exactly_once: bool | None = None,
     refill: Refill | None = None,
+    moment: Moment | None = None,
 ) -> Loop:
     """The loop of a service on a real Kafka.
 
@@ -137,6 +139,7 @@ def build_loop(
         withhold_key: the same for its key.
         exactly_once: overrides the pipeline's guarantee.
         refill: says when to read from the beginning again; at least once only.
+        moment: the event time of a record, where partitions are to be read side by side in event time.
 
     Raises:
         UserError: time-outs contradict each other or the broker's limits; the broker cannot be reached.
@@ -170,12 +173,17 @@ def build_loop(
     )
     if w.settings.kafka.static_membership:
         conf["group.instance.id"] = w.name
+    if moment is not None:
+        conf["fetch.message.max.bytes"] = FETCH_BYTES
 
-    def connect(loop: Loop) -> tuple[KafkaSource, Delivery]:
-        taken = KafkaSource(
-            conf, topic=input_topic, listener=loop, call_timeout=limits.call_timeout, gap=gap, marks=probe.marks,
+    def take(listener: Listener) -> KafkaSource:
+        return KafkaSource(
+            conf, topic=input_topic, listener=listener, call_timeout=limits.call_timeout, gap=gap, marks=probe.marks,
             refill=refill,
         )  # fmt: skip
+
+    def connect(loop: Loop) -> tuple[Source, Delivery]:
+        taken = take(loop) if moment is None else AlignedSource(take, loop, moment, w.clock)
         if transactional:
             return taken, ExactlyOnce(sink, w.watchdog, w.clock)
         return taken, AtLeastOnce(sink, taken, w.watchdog)

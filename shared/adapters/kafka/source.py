@@ -144,6 +144,15 @@ class KafkaSource:
                 total += max(marks[1] - max(position, marks[0], 0), 0)
         return total
 
+    def behind(self, partition: int) -> int:
+        """Records that wait in an owned partition, as last known; -1 before the first fetch. Markers do not count."""
+        where = TopicPartition(self._topic, partition)
+        marks = self._consumer.get_watermark_offsets(where, cached=True)
+        if not marks or marks[1] < 0:
+            return -1
+        (position,) = self._consumer.position([where])  # passes over markers, which are never given as records
+        return max(marks[1] - max(position.offset, self._next.get(partition, 0), marks[0], 0), 0)
+
     def stop(self, partition: int) -> None:
         """See `Source.stop`."""
         self._stopped.add(partition)

@@ -2,6 +2,7 @@
 
 import sys
 
+from services.ingest.aggregates.route.moments import moment
 from services.ingest.aggregates.route.step import RouteStep
 from shared.core.codec import RecordCodec
 from shared.core.privacy import Redactor
@@ -26,7 +27,7 @@ def main(where: str) -> None:
             tracer=w.tracer, clock=w.clock, outcome="routed",
         )  # fmt: skip
         loop = build_loop(
-            w, step, source="records", letters="features.dlq", probe=probe,
+            w, step, source="records", letters="features.dlq", probe=probe, moment=moment(spec),
             withhold=redactor.body if redactor.active else None,
             withhold_key=redactor.key if redactor.active else None,
         )  # fmt: skip
