@@ -91,9 +91,13 @@ class Barriers:
         """What was read of rollouts holds for all partitions."""
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
-        """Cut at barriers. One that is not in the table may be newer than our copy: read on before judging it."""
+        """Cut at barriers. What our copy of the table does not know, or contradicts a note, may be newer: read on first.
+
+        A note is what the owner before us knew. A copy that lags behind it would take an epoch that it has not heard of
+        for revoked, and let one that was revoked act again.
+        """
         result = split(messages, notes, self._read(False), local=self._local)
-        if result.forged or result.stranded:
+        if result.forged or result.stranded or any(a.cause == "revoked" for a in result.applications):
             result = split(messages, notes, self._read(True), local=self._local)
         return result
 
