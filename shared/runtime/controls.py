@@ -91,7 +91,7 @@ class Barriers:
         """What was read of rollouts holds for all partitions."""
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
-        """Cut at barriers. What our copy of the table does not know, or contradicts a note, may be newer: read on first.
+        """Cut at barriers. What is not in our copy of the table, or contradicts a note, may be newer: read on first.
 
         A note is what the owner before us knew. A copy that lags behind it would take an epoch that it has not heard of
         for revoked, and let one that was revoked act again.
