@@ -128,9 +128,9 @@ class AlignedSource:
 
     def _ready(self, limit: int) -> list[Message]:
         """The records, in order of event time, up to where a partition may still have an earlier one."""
-        room = self._held() - MOST  # so many go in any case
-        if room < 0 and self._waits():
-            return []
+        surplus = max(self._held() - MOST, 0)  # so many go in any case
+        if self._waits():
+            limit = min(limit, surplus)
         heads = [(queue[0][0], partition) for partition, queue in self._queues.items() if queue]
         heapify(heads)
         ready: list[Message] = []
@@ -142,6 +142,6 @@ class AlignedSource:
                 heapreplace(heads, (queue[0][0], partition))
                 continue
             heappop(heads)
-            if len(ready) > room and self._expects(partition):
-                break
+            if self._expects(partition):
+                limit = min(limit, surplus)
         return ready
