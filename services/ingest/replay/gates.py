@@ -22,6 +22,9 @@ class Group(Protocol):
     def starts(self) -> Offsets:
         """The first offset of each partition."""
 
+    def readable(self) -> Offsets:
+        """The offset after the last message of each partition that a consumer is ever given."""
+
 
 class Gate(Protocol):
     """Something to wait for."""
@@ -80,7 +83,7 @@ class FeatureGate:
             Why that cannot be known now; empty: it is known.
         """
         try:
-            starts, ends = self._group.starts(), self._group.ends()
+            starts, ends = self._group.starts(), self._group.readable()
         except Unavailable as error:
             return f"the end of the features cannot be read ({error})"
         self._needed = {p: end for p, end in ends.items() if end > starts.get(p, 0)}

@@ -1,12 +1,16 @@
 """How far a consumer group is on a topic, seen from outside: it is asked, never joined."""
 
+import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shared.adapters.kafka.reasons import FORBIDDEN, RIGHTS, Reasons
 from shared.core.errors import Unavailable, UserError
+
+_BACK = 8  # offsets: behind the last message there are seldom more than a marker or two
 
 
 class GroupPositions:
@@ -23,7 +27,7 @@ class GroupPositions:
     """
 
     def __init__(self, conf: Mapping[str, Any], group: str, topic: str, timeout: float = 10.0) -> None:
-        self._timeout = timeout
+        self._timeout, self._conf = timeout, conf
         # Under read_committed the broker answers only once no transaction has offsets pending, which an
         # exactly-once group nearly always has.
         own = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted", "log_level": 2}
@@ -68,6 +72,42 @@ class GroupPositions:
             Unavailable: no answer in time.
         """
         return {partition: marks[0] for partition, marks in self._marks().items()}
+
+    def readable(self) -> dict[int, int]:
+        """The offset after the last message of each partition that a consumer can get: it commits no more than that.
+
+        What a transaction leaves behind it, a marker, counts in `ends` and is never given to anybody.
+
+        Raises:
+            Unavailable: no answer in time.
+        """
+        own = {"group.id": "tailrace-readable", "enable.auto.commit": False, "isolation.level": "read_committed"}
+        asked = {"enable.partition.eof": True, "fetch.wait.max.ms": 10, "log_level": 2}
+        with closing(Consumer({**own, **asked, **self._conf})) as consumer:
+            return {partition: self._last(consumer, partition, marks) for partition, marks in self._marks().items()}
+
+    def _last(self, consumer: Consumer, partition: int, marks: tuple[int, int]) -> int:
+        start, end = marks
+        back = _BACK
+        while end > start:
+            at = max(start, end - back)
+            consumer.assign([TopicPartition(self._all[0].topic, partition, at)])
+            if (found := self._to_end(consumer)) or at == start:
+                return found or start
+            back *= _BACK
+        return end
+
+    def _to_end(self, consumer: Consumer) -> int:
+        """The offset after the last message from where it stands; 0 where there is none."""
+        last, deadline = 0, time.monotonic() + self._timeout
+        while time.monotonic() < deadline:
+            for message in consumer.consume(100, 0.1):
+                error, offset = message.error(), message.offset()
+                if error is None and offset is not None:
+                    last = offset + 1
+                elif error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    return last
+        raise Unavailable(f"{self._all[0].topic} could not be read to its end in {self._timeout:g} s")
 
     def close(self) -> None:
         """Let the client go."""
