@@ -1,6 +1,7 @@
 """Fitting the declared estimator: preparation of columns, the holdout's figures, and the final fit on everything."""
 
 import inspect
+import os
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -13,6 +14,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from services.retrainer.unlabelled import is_unusualness
 from shared.core.answering import Target, to_model_scale
@@ -69,7 +71,7 @@ def fit(estimator: Any, matrix: Floats, y: Targets, *, seed: int, target: Target
     aim: Any = None if is_unusualness(fitted) else to_model_scale(target, y)
     if is_classifier(fitted):
         aim = y.astype(np.int64)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(_threads()):
         warnings.simplefilter("ignore")  # convergence is judged by the holdout, not by a line on the screen
         try:
             return fitted.fit(matrix, aim)
@@ -119,6 +121,16 @@ def construct(spec: PipelineSpec) -> Any:
         wanted = "regressor" if spec.task == "regression" else "classifier with probabilities"
         raise UserError(f"model.estimator: {path} is not a {wanted}", remedy=f"task is {spec.task}; name another")
     return model
+
+
+def _threads() -> int:
+    """Threads for a fit: as many as cores are idle, and no more than are allowed already.
+
+    Those of histogram boosting wait for each other at every split by spinning: on cores that others use too, two
+    were ten times slower than one.
+    """
+    allowed = max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
+    return max(1, min(allowed, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0])))
 
 
 def _prepared(spec: PipelineSpec) -> bool:
