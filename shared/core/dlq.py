@@ -18,7 +18,9 @@ from shared.core.topics import PRESENT, TABLE, TOPIC_NAMES, TopicName
 
 SUFFIX = ".dlq"
 MAX_ATTEMPTS = 3
-_POSITION = re.compile(r"(?:(?P<topic>[\w.-]+)\[(?P<partition>\d{1,9})\]|(?P<bare>\d{1,9}))@(?P<offset>\d{1,18})")
+_POSITION = re.compile(
+    r"(?:(?P<topic>[\w.-]+)\[(?P<partition>\d{1,9})\]|(?P<bare>\d{1,9}))@(?P<offset>\d{1,18})", re.ASCII
+)
 _KINDS = frozenset({"original", "null", "reference", "redacted", "withheld"})
 _ATTEMPT = re.compile(rb"[1-9]\d{0,5}")
 # "send" is the only one that sends.

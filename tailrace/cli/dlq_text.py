@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from shared.core.dlq import WHY, Letter, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from services.ingest.dlq.terms import Group, Listing, Report, Shown
 
@@ -20,12 +20,12 @@ _TELL_EVERY = 2.0  # s
 class Told:
     """Progress on standard error: nothing for short topics, a line every two seconds for long ones."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream, self._last = stream or sys.stderr, time.monotonic()
+    def __init__(self, stream: TextIO | None = None, now: "Callable[[], float]" = time.monotonic) -> None:
+        self._stream, self._now, self._last = stream or sys.stderr, now, now()
 
     def __call__(self, topic: str, count: int, total: int) -> None:
         """So many messages of a topic were read; its span of offsets is an upper bound."""
-        now = time.monotonic()
+        now = self._now()
         if now - self._last >= _TELL_EVERY:
             self._last = now
             print(f"reading {topic}: {count:,} of at most {total:,}", file=self._stream)
