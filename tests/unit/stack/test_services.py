@@ -1,5 +1,6 @@
 """Services of pipelines become programs that find their servers, their slot and their port."""
 
+import json
 from itertools import count
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.services import SERVICE_PROGRAMS, Order, check_service, pipeline_folder
+from tests.support.spec import make_tree
 
 
 @pytest.fixture
@@ -55,3 +57,21 @@ def test_each_scorer_has_its_own_slot_and_port(pipeline: Path) -> None:
     assert [one.env["TAILRACE_HTTP__PORT"] for one in programs] == ["5000", "5001"]
     assert {one.env["TAILRACE_KAFKA__BOOTSTRAP_SERVERS"] for one in programs} == {"k:1"}
     assert {one.argv[1:] for one in programs} == {("-m", "services.scorer.main", str(pipeline))}
+
+
+def test_aggregates_need_two_processes_or_none(tmp_path: Path) -> None:
+    """Where a group is kept from records there is a route and a fold; elsewhere nothing runs."""
+    tree = make_tree()
+    days = {"take": "count", "over": "1d"}
+    kept = tree | {"lookups": tree["lookups"] | {"past": {"key": "depot", "aggregates": {"n": days}, "max_age": "1d"}}}
+    made = {}
+    for name, one in (("none", tree), ("kept", kept)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pipeline.yaml").write_text(json.dumps(one))
+        order = Order(tmp_path / name, Endpoints(kafka="k:1"), tmp_path, 3, lambda _: 5_000)
+        made[name] = SERVICE_PROGRAMS["aggregates"](order)
+    assert [] == made["none"]
+    assert ["aggregates-kept-route", "aggregates-kept-fold"] == [program.name for program in made["kept"]]
+    assert ["services.ingest.aggregates.route.main", "services.ingest.aggregates.fold.main"] == [
+        program.argv[2] for program in made["kept"]
+    ]

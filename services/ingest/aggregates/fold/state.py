@@ -77,6 +77,10 @@ class PartitionState:
         self._fresh.clear()
         return made
 
+    def nothing_is_due(self) -> None:
+        """What was taken in was told before."""
+        self._fresh.clear()
+
     def settle(self) -> None:
         """Let go of what no version may ask for any more. What is due stays due."""
         if self.passed < self._swept + self._every:

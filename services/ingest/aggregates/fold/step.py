@@ -87,7 +87,7 @@ class FoldStep:
         self._fold(self._read(messages, []))
         self._reach(messages)
         for partition in {m.partition() for m in messages}:
-            self._states[partition].due()
+            self._states[partition].nothing_is_due()
             self._states[partition].settle()
 
     def forget(self, partitions: Iterable[int]) -> None:
