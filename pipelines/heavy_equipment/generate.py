@@ -69,9 +69,8 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 PARAMETERS = Parameters()
-_PRICE = dict.fromkeys(("prior", "concept"), "price")
 _HOURS = dict.fromkeys(("unit_error", "missing_field"), "meter_hours")
-FIELDS = {**_PRICE, **_HOURS, "covariate": "year_made", "new_category": "model_id"}
+FIELDS = {**_HOURS, "prior": "price", "concept": "price", "covariate": "age_years", "new_category": "model_id"}
 _DICE = ("times", "market", "machines", "resold", "sales", "again", "labels", "launched", *get_args(Kind))
 _CABS = np.array(["OROPS", "EROPS", "EROPS w AC"])
 _REGIONS = ("midwest", "northeast", "south", "west")
@@ -269,10 +268,10 @@ def _outcome(market: Market, sales: Sales, scenario: Scenario) -> tuple[Floats, 
 
 
 def _records(market: Market, sales: Sales, scenario: Scenario) -> dict[str, Column]:
-    p, m, models = market.p, sales.machines, market.models
+    m, models = sales.machines, market.models
     tenths = sales.struck["unit_error"] & (sales.auctioneer == 2)  # noqa: PLR2004 - the one whose meters do
     dates = market.times.astype("datetime64[ms]")
-    hours = np.round(sales.shown * np.where(tenths, scenario.size("unit_error", p.tenths), 1.0)).astype(np.int64)
+    hours = np.round(sales.shown * np.where(tenths, scenario.size("unit_error", market.p.tenths), 1.0)).astype(np.int64)
     return {
         "sale": named("S", np.arange(len(dates)), 8),
         "machine_id": named("M", sales.first, 8),
@@ -283,6 +282,7 @@ def _records(market: Market, sales: Sales, scenario: Scenario) -> dict[str, Colu
         "product_group": models["group"][m.model],
         "product_size": models["size"][m.model],
         "year_made": m.made,
+        "age_years": np.round(_year(market.times) - m.made, 1),
         "meter_hours": without(hours, sales.gone),
         "usage_band": without(np.array(BANDS)[np.minimum(sales.band, 2)], sales.band == UNSAID),
         "state": market.states["state"][m.state],
