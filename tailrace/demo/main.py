@@ -28,6 +28,7 @@ from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.demo.mix import Mix
 from tailrace.demo.part import Part, choose
+from tailrace.demo.past import play_past
 from tailrace.demo.quality import Answers, measure
 from tailrace.demo.screen import Screen
 from tailrace.demo.summary import Quality, Summary
@@ -101,6 +102,9 @@ class Demo:
         part = choose(spec, own, start=self._request.start, limit=self._request.records)
         report = self._train(own, part)
         self._start_services()
+        if part.past:
+            self._screen.step(f"playing {part.past:,} earlier records, which aggregates look back on")
+            play_past(spec, own, part, self._settings.kafka, self._conf, self._stack.state.path)
         starts = ends_of(self._conf, name)
         watch = Watch(self._conf, name, starts)
         watch.start()

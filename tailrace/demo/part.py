@@ -14,6 +14,7 @@ from shared.core.pipeline import PipelineSpec
 
 DAY_MS = 86_400_000
 MAX_LAG = 20_000  # records that may wait for the scorer
+MAX_PAST = 50_000  # records before the start that are played so that aggregates know them
 _LEAST_LAG = 2_000
 _LEARNT = 2 / 3  # of a history that does not say where training ends
 
@@ -22,6 +23,7 @@ _LEARNT = 2 / 3  # of a history that does not say where training ends
 class Part:
     """What is played: training ends at `start` (event time, ms), `records` follow until `last`.
 
+    Aggregates look back: `past` records since `past_from` go before, as they would have in a life before the demo.
     `lead_ms` is how far (event time) features go ahead, `max_lag` how many records may wait for the scorer: both are
     such that the cache still holds what a record looks up.
     """
@@ -31,6 +33,8 @@ class Part:
     records: int
     lead_ms: int
     max_lag: int
+    past_from: int = 0
+    past: int = 0
 
 
 def choose(spec: PipelineSpec, files: Files, *, start: int | None, limit: int) -> Part:
@@ -59,7 +63,10 @@ def choose(spec: PipelineSpec, files: Files, *, start: int | None, limit: int) -
     if not len(played):
         raise UserError(f"{files.records}: no record at or after {_said(start)}", remedy="give an earlier --from")
     density = len(played) / max(1, int(played[-1] - played[0]))
-    return Part(start, int(played[-1]), len(played), lead_ms(spec), _max_lag(spec, density))
+    past = times[int(np.searchsorted(times, start - _span(spec))) : first][-MAX_PAST:]
+    past_from = int(past[0]) if len(past) else start
+    known = int(np.searchsorted(times, past_from))  # equal times go together
+    return Part(start, int(played[-1]), len(played), lead_ms(spec), _max_lag(spec, density), past_from, first - known)
 
 
 def lead_ms(spec: PipelineSpec) -> int:
@@ -70,6 +77,12 @@ def lead_ms(spec: PipelineSpec) -> int:
     oldest = max(int(lookup.max_age * 1000) for lookup in groups)
     kept = min(int(lookup.keep * 1000) for lookup in groups)
     return min(max(oldest, DAY_MS), kept // 4)
+
+
+def _span(spec: PipelineSpec) -> int:
+    """How far back (ms) aggregates look at most."""
+    spans = (one.over for lookup in spec.lookups.values() for one in lookup.aggregates.values())
+    return int(max(spans, default=0.0) * 1000)
 
 
 def month(spec: PipelineSpec, number: int) -> int:
