@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.core.errors import Fenced
+from shared.core.errors import Fatal, Fenced
 from shared.core.ports import Clock
 from shared.core.records import Committed, Headers, Position
 from shared.testing.group import Group
@@ -22,6 +22,7 @@ class Transaction:
 
     owner: str
     began: float
+    epoch: int = 0  # of its producer
     state: Literal["open", "committed", "aborted"] = "open"
     first: dict[tuple[str, int], int] = field(default_factory=dict)
     offsets: dict[str, dict[int, Committed]] = field(default_factory=dict)
@@ -156,13 +157,35 @@ class Log:
     def begin(self, owner: str, epoch: int) -> Transaction:
         """Begin a transaction. Raises `Fenced` for a producer that is not the newest of its id."""
         self.check(owner, epoch)
-        self._open[owner] = Transaction(owner, self._clock.monotonic())
+        self._open[owner] = Transaction(owner, self._clock.monotonic(), epoch)
         return self._open[owner]
 
     def end(self, transaction: Transaction, epoch: int, state: Literal["committed", "aborted"]) -> None:
         """Commit or abort: markers into every partition, offsets into their groups. Raises `Fenced`."""
         self.check(transaction.owner, epoch)
-        self._end(transaction, state)
+        if transaction.state == "open":
+            self._end(transaction, state)
+        elif transaction.state != state:  # the same end once more is only answered again
+            raise Fatal(f"INVALID_TXN_STATE: {transaction.state}", transient=True)
+
+    def epoch(self, owner: str) -> int:
+        """The epoch of the newest producer of this transactional id; -1 where there is none."""
+        return self._epochs.get(owner, -1)
+
+    def open(self) -> list[Transaction]:
+        """The transactions without an end."""
+        return list(self._open.values())
+
+    def size(self, topic: str, partition: int) -> int:
+        """The offset of the next entry: one more than the last record's or marker's."""
+        return len(self._entries[topic, partition])
+
+    def written(self, transaction: Transaction) -> list[MemoryMessage]:
+        """All records of a transaction, whatever became of it."""
+        return [
+            m for where, first in transaction.first.items() for m in self._entries[where][first:]
+            if m.transaction is transaction and not m.marker
+        ]  # fmt: skip
 
     def check(self, owner: str, epoch: int) -> None:
         """Raises `Fenced` for a producer that is not the newest of its id."""
@@ -185,7 +208,8 @@ class Log:
 
     def _end(self, transaction: Transaction, state: Literal["committed", "aborted"]) -> None:
         transaction.state = state
-        del self._open[transaction.owner]
+        if self._open.get(transaction.owner) is transaction:
+            del self._open[transaction.owner]
         for topic, partition in transaction.first:
             entries = self._entries[topic, partition]
             position = Position(topic, partition, len(entries))

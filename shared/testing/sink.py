@@ -1,6 +1,7 @@
 """The output side of the log in memory."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import cast
 
 from shared.core.errors import Abortable, Fatal, LogError
@@ -20,7 +21,7 @@ class MemorySink:
     """
 
     def __init__(self, log: Log, transactional_id: str = "") -> None:
-        self._log, self._id = log, transactional_id
+        self.log, self._id = log, transactional_id
         self._queue: list[Block] = []
         self._transaction: Transaction | None = None
         self._broken: LogError | None = None
@@ -36,7 +37,7 @@ class MemorySink:
                 return
             if self._transaction is not None:
                 raise MisuseError("begin within a transaction")
-            self._transaction = self._log.begin(self._id, self._epoch)
+            self._transaction = self.log.begin(self._id, self._epoch)
 
         self._do("begin", action)
 
@@ -53,8 +54,8 @@ class MemorySink:
 
         def action() -> None:
             group, member, generation = cast("tuple[str, str, int]", token)  # what MemorySource made
-            self._log.check(self._id, self._epoch)
-            self._log.group(group).check(member, generation)
+            self.log.check(self._id, self._epoch)
+            self.log.group(group).check(member, generation)
             check_notes(offsets)
             self._open().offsets.setdefault(group, {}).update(offsets)
 
@@ -67,7 +68,7 @@ class MemorySink:
             self._drain()
             if not self._id:
                 return
-            self._log.end(self._open(), self._epoch, "committed")
+            self.log.end(self._open(), self._epoch, "committed")
             self._transaction = None
 
         self._do("commit", action)
@@ -84,7 +85,7 @@ class MemorySink:
 
         def action() -> None:
             self._queue.clear()
-            self._log.end(self._open(), self._epoch, "aborted")
+            self.log.end(self._open(), self._epoch, "aborted")
             self._transaction = None
 
         self._do("abort", action)
@@ -95,18 +96,36 @@ class MemorySink:
         def action() -> None:
             self._queue.clear()
             self._transaction = self._broken = None
-            self._epoch = self._log.init(self._id) if self._id else 0
+            self._epoch = self.log.init(self._id) if self._id else 0
 
         self.calls.append("renew")
         self.faults.around("renew", action)
 
+    def arrive(self) -> None:
+        """What is queued reaches the log before the flush, as a client's background thread sends it."""
+        self._drain()
+
+    def late_commit(self) -> Callable[[], None]:
+        """The commit that is under way by now: it takes effect when called, where the producer is not fenced then."""
+        self._drain()
+        transaction, epoch = self._open(), self._epoch
+
+        def arrive() -> None:
+            with suppress(LogError):  # its producer is fenced by now, or it timed out
+                self.log.end(transaction, epoch, "committed")
+
+        return arrive
+
     def close(self) -> None:
         """Let go: an open transaction is aborted where this is still the newest producer."""
+        self.faults.around("close", self._close)
+
+    def _close(self) -> None:
         self._queue.clear()
         if self._transaction is not None:
             transaction, self._transaction = self._transaction, None
             if transaction.state == "open":
-                self._log.end(transaction, self._epoch, "aborted")
+                self.log.end(transaction, self._epoch, "aborted")
 
     def _open(self) -> Transaction:
         if self._transaction is None:
@@ -115,13 +134,13 @@ class MemorySink:
 
     def _drain(self) -> None:
         if self._id:
-            self._log.check(self._id, self._epoch)
+            self.log.check(self._id, self._epoch)
         queue, self._queue = self._queue, []
         for block in queue:
             n = len(block.values)
             rows = zip(block.partitions or [-1] * n, block.keys, block.values, block.headers or [None] * n, strict=True)
             for partition, key, value, headers in rows:
-                self._log.append(block.topic, partition, key, value, headers, self._transaction)
+                self.log.append(block.topic, partition, key, value, headers, self._transaction)
 
     def _do(self, call: str, action: Callable[[], None]) -> None:
         if self._broken is not None:

@@ -72,6 +72,11 @@ class MemorySource:
             self._group.join(self.member)
             self._known = self._group.generation
 
+    def hear(self) -> None:
+        """Learn the group's generation in the background, as clients do that keep their partitions in a rebalance."""
+        if self.member in self._group.members:
+            self._known = self._group.generation
+
     def rewind(self) -> None:
         """See `Source.rewind`."""
         self.faults.around("rewind", lambda: None)
@@ -102,6 +107,9 @@ class MemorySource:
 
     def close(self) -> None:
         """Leave the group in good order."""
+        self.faults.around("close", self._leave)
+
+    def _leave(self) -> None:
         if self.member in self._group.members:
             self._give_up(self.owned, self._listener.revoked)
             self._group.remove(self.member)
@@ -112,24 +120,33 @@ class MemorySource:
         if self._lost:
             self._lost = False
             self._give_up(self.owned, self._listener.lost, release=False)
-        wanted = self._group.wanted(self.member)
-        self._give_up(self.owned - wanted, self._listener.revoked)
-        free = {p for p in wanted - self.owned if p not in self._group.holders}
+        self._give_up(self.owned - self._group.wanted(self.member), self._listener.revoked)
+        if self._thrown_out():  # while that callback ran
+            self._sync()
+            return
+        wanted, holders = self._group.wanted(self.member), self._group.holders
+        free = {p for p in wanted - self.owned if holders.get(p, self.member) == self.member}
         fresh = sorted(free - self._log.pending(self._group_name)) if free else []
         if fresh:
-            self._group.holders.update(dict.fromkeys(fresh, self.member))
+            holders.update(dict.fromkeys(fresh, self.member))
             self._place(self._group.committed(fresh))
+        if self._thrown_out():  # or that one: it is told before any record is given
+            self._sync()
+
+    def _thrown_out(self) -> bool:
+        return self._lost
 
     def _give_up(self, partitions: set[int], tell: Callable[[list[int]], None], *, release: bool = True) -> None:
         if not partitions:
             return
         self.generation += 1
+        member = self.member
         for partition in partitions:
             del self._next[partition]
             self._stopped.discard(partition)
-        if release:
-            self._group.release(partitions)
         tell(sorted(partitions))
+        if release:  # only now may another member have them
+            self._group.release(p for p in partitions if self._group.holders.get(p) == member)
 
     def _place(self, positions: Mapping[int, Committed]) -> None:
         again = self._refill.begin(positions)

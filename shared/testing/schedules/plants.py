@@ -1,0 +1,208 @@
+"""Bugs, planted on purpose: each is a part of the real one with one thing wrong, and the simulation must find it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from shared.core.errors import Indefinite, LogError
+from shared.core.ports import Batch, Block, Message
+from shared.core.records import Committed, Note
+from shared.core.rollout import Split, is_control
+from shared.runtime.controls import Barriers
+from shared.runtime.delivery import AtLeastOnce, ExactlyOnce
+from shared.runtime.loop import Loop
+from shared.testing.schedules.watched import WatchedLog
+from shared.testing.schedules.worker import Parts
+from shared.testing.sink import MemorySink
+from shared.testing.source import MemorySource
+
+
+class CommitFirst(ExactlyOnce):
+    """The offsets are committed, and only then are the outputs published."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        super().deliver([], offsets, token)
+        super().deliver(blocks, {}, token)
+
+
+class OffsetTooFar(ExactlyOnce):
+    """One more than the last processed plus one: a record is passed over."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        super().deliver(blocks, {p: c._replace(offset=c.offset + 1) for p, c in offsets.items()}, token)
+
+
+class OffsetTooShort(ExactlyOnce):
+    """The last processed, without the one: its record is read again."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        super().deliver(blocks, {p: c._replace(offset=c.offset - 1) for p, c in offsets.items()}, token)
+
+
+class NoRewind(Loop):
+    """After an abort it goes on where it was: the aborted batch is lost."""
+
+    def _rewind(self) -> None:
+        """Nothing."""
+
+
+class LateBarrier(Barriers):
+    """A barrier acts one record late."""
+
+    def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
+        """See `Controls`."""
+        late = list(messages)
+        for i in range(len(late) - 1):
+            this, following = late[i], late[i + 1]
+            if is_control(this.headers() or []) and this.partition() == following.partition():
+                late[i], late[i + 1] = following, this
+        return super().split(late, notes)
+
+
+class FreshToken(Loop):
+    """The group's metadata is taken at the commit, not with the batch."""
+
+    def _deliver(
+        self, blocks: Sequence[Block], messages: Sequence[Message], notes: Mapping[int, Note], batch: Batch
+    ) -> None:
+        source = cast("MemorySource", self._source)
+        super()._deliver(blocks, messages, notes, Batch(batch.messages, source.token(), source.generation))
+
+
+class NoFencing(WatchedLog):
+    """The broker lets a fenced producer go on."""
+
+    def check(self, owner: str, epoch: int) -> None:
+        """See `Log`: whoever it is, it may."""
+
+
+class LettersOutside(ExactlyOnce):
+    """Dead letters are sent by a producer of their own, at once."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        aside = MemorySink(cast("MemorySink", self._sink).log)
+        for block in blocks:
+            if block.topic == "dlq":
+                aside.produce(block)
+        aside.flush()
+        super().deliver([b for b in blocks if b.topic != "dlq"], offsets, token)
+
+
+class UnknownIsCommitted(ExactlyOnce):
+    """A commit whose end is unknown is taken for done."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        try:
+            super().deliver(blocks, offsets, token)
+        except Indefinite:
+            self._sink.renew()
+
+
+class UnknownIsAborted(ExactlyOnce):
+    """A commit whose end is unknown is taken for not done, and made once more."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        try:
+            super().deliver(blocks, offsets, token)
+        except Indefinite:
+            self._sink.renew()
+            super().deliver(blocks, offsets, token)
+
+
+class OldNotes(Loop):
+    """A rewind leaves the notes as they were in memory: a barrier of a batch that was committed after all is lost."""
+
+    def assigned(self, positions: Mapping[int, Committed]) -> None:
+        """See `Listener`."""
+        had = dict(self._notes)
+        super().assigned(positions)
+        self._notes.update(had)
+
+
+class HeldOver(MemorySource):
+    """Records that were prefetched are given after a rebalance, whoever owns their partition by then."""
+
+    def poll(self, limit: int, gather: float, idle: float) -> Batch:
+        """See `Source`."""
+        self.faults.around("prefetch", lambda: None)
+        held = self._take(limit)
+        batch = super().poll(limit, gather, idle)
+        return Batch(held or batch.messages, batch.token, batch.generation)
+
+
+class Unstable(WatchedLog):
+    """Committed offsets are read while a transaction may still change them."""
+
+    def pending(self, group: str) -> set[int]:
+        """See `Log`: none, it says."""
+        del group
+        return set()
+
+
+class OffsetsFirst(AtLeastOnce):
+    """At least once, the wrong way round: the offsets are committed, then the outputs are sent."""
+
+    def deliver(self, blocks: Sequence[Block], offsets: Mapping[int, Committed], token: object) -> None:
+        """See `Delivery`."""
+        self._source.commit(offsets)
+        for block in blocks:
+            self._sink.produce(block)
+        self._sink.flush()
+        del token
+
+
+class GivesUp(MemorySource):
+    """A partition that was rewound is never read again."""
+
+    def rewind(self) -> None:
+        """See `Source`."""
+        super().rewind()
+        for partition in self._next:
+            self.stop(partition)
+
+
+class NeverRenews(ExactlyOnce):
+    """After an error that ends the producer, it is used on."""
+
+    def recover(self, error: LogError) -> None:
+        """See `Delivery`."""
+        if not isinstance(error, Indefinite):
+            super().recover(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A bug by name: the parts that have it, and the invariants by which it shows."""
+
+    parts: Parts
+    breaks: frozenset[str]
+
+
+def _plant(breaks: str, **parts: object) -> Plant:
+    return Plant(Parts(**parts), frozenset(breaks.split()))  # type: ignore[arg-type] # the table below names parts
+
+
+PLANTS: Final = {
+    "commit before publish": _plant("I3", exactly_once=CommitFirst),
+    "offset one too far": _plant("I3", exactly_once=OffsetTooFar),
+    "offset one too short": _plant("I2 I6", exactly_once=OffsetTooShort),
+    "no rewind after an abort": _plant("I3", loop=NoRewind),
+    "a barrier applied late": _plant("I8", controls=LateBarrier),
+    "group metadata taken at the commit": _plant("I2", loop=FreshToken),
+    "fencing ignored": _plant("I7", log=NoFencing),
+    "dead letters outside of the transaction": _plant("I6", exactly_once=LettersOutside),
+    "an unknown commit taken for done": _plant("I3", exactly_once=UnknownIsCommitted),
+    "an unknown commit taken for not done": _plant("I2", exactly_once=UnknownIsAborted),
+    "notes not restored by a rewind": _plant("I8", loop=OldNotes),
+    "a revoked partition's batch delivered": _plant("I2 I3 sound", source=HeldOver),
+    "offsets read while a transaction may change them": _plant("I2", log=Unstable),
+    "at least once: offsets before outputs": _plant("I3", at_least_once=OffsetsFirst),
+    "a rewound partition is never read again": _plant("live", source=GivesUp),
+    "a producer used on after a fatal error": _plant("sound", exactly_once=NeverRenews),
+}

@@ -1,0 +1,194 @@
+"""One simulated schedule: a seed decides who runs, who dies and what the broker answers at every step of the loop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shared.core.pipeline import DeadLetterLimit
+from shared.testing.clock import ManualClock
+from shared.testing.faults import Crash
+from shared.testing.log import Transaction
+from shared.testing.schedules.books import LIVE, Books, Violation
+from shared.testing.schedules.mix import Dice, mixed
+from shared.testing.schedules.strands import Strands
+from shared.testing.schedules.stream import Stream
+from shared.testing.schedules.trace import Told, Trace
+from shared.testing.schedules.trouble import Trouble
+from shared.testing.schedules.watched import INPUT
+from shared.testing.schedules.worker import GROUP, Parts, Worker, offsets_as_text
+
+LENGTH = 100  # steps with trouble; then there is peace
+ROUNDS = 60  # of turns, within which all that is left must be done in peace
+PEACE = 61.0  # s: longer than any time-out, and than a fencing is remembered
+TURN = ("poll", "pause")
+REAL = Parts()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a schedule ended."""
+
+    seed: int
+    length: int
+    violations: Sequence[Violation]
+    trace: Trace
+
+
+class Schedule:
+    """A seed's workers, log, stream and trouble. Implements `Cast`.
+
+    Args:
+        seed: decides everything.
+        strands: where workers run.
+        parts: what they are made of.
+        length: steps with trouble; a shorter schedule of the same seed begins with the same steps.
+    """
+
+    def __init__(self, seed: int, strands: Strands, parts: Parts = REAL, length: int = LENGTH) -> None:
+        self.seed, self.length, self.parts, self._strands = seed, length, parts, strands
+        self.dice = Dice(seed)
+        self.mix = mix = mixed(self.dice)
+        self.clock, self.trace = ManualClock(), Trace()
+        sizes = {INPUT: mix.partitions, "out": mix.partitions, "journal": mix.partitions, "dlq": 1, "rollouts": 1}
+        self.log = parts.log(sizes, self.clock)
+        self.group = self.log.group(GROUP, INPUT)
+        self.stream = Stream(self.log, mix.partitions)
+        self.books = Books(self.stream, self.group, exactly_once=mix.exactly_once, local=mix.local)
+        self.log.ended = self._committed
+        self.log.appended = self.books.visible
+        self.under_way: list[Callable[[], None]] = []
+        self.workers: list[Worker] = []
+        self._posts: dict[int, Worker] = {}  # slot -> the process that its supervisor knows
+        self._steps = self._lives = 0
+        self.calm = False
+        self._trouble = Trouble(self)
+
+    def run(self) -> Run:
+        """Trouble, then peace; the books are closed at the end."""
+        for _ in range(3 + self.dice.below(6)):
+            self._trouble.feed()
+        for slot in range(self.mix.slots):
+            self.start(slot)
+        while self._steps < self.length and not self.books.violations:
+            self._between()
+        if not self.books.violations:
+            self._peace()
+        if not self.books.violations:
+            self._leave()
+        self._end_all()
+        if not self.books.violations:
+            self.books.close(self.log)
+        return Run(self.seed, self.length, tuple(self.books.violations), self.trace)
+
+    def start(self, slot: int) -> Worker:
+        """See `Cast`."""
+        self._lives += 1
+        limit = DeadLetterLimit() if self.calm else self.mix.limit
+        worker = Worker(self, self._strands, slot, self._lives, limit)
+        self._posts[slot] = worker
+        self.workers.append(worker)
+        return worker
+
+    def vacant(self) -> Sequence[int]:
+        """See `Cast`."""
+        return [slot for slot, worker in self._posts.items() if worker.dead or worker.ended]
+
+    def stall(self, worker: Worker) -> None:
+        """See `Cast`."""
+        self.trace.add("stall", worker.name)
+        worker.frozen = True
+        self.group.remove(worker.member)
+
+    def at(self, worker: Worker, name: str) -> None:
+        """See `Broker`."""
+        if self.calm or self._steps >= self.length or self.books.violations:
+            if name in TURN or not self.calm:
+                self._park(worker)
+            return
+        self._steps += 1
+        draw, mix = self.dice.draw(), self.mix
+        if draw < mix.crash:
+            worker.dead = True
+            raise Crash(f"at {name}")
+        if draw < mix.crash + mix.stall:
+            self.stall(worker)
+        elif draw < mix.crash + mix.stall + mix.act:
+            self._trouble.act()
+        if name in TURN or worker.frozen or draw > 1.0 - mix.park:
+            self._park(worker)
+        if worker.dead:
+            raise Crash(f"at {name}")
+
+    def _committed(self, transaction: Transaction) -> None:
+        self.trace.add(transaction.owner, "is committed", Told(offsets_as_text, transaction.offsets.get(GROUP, {})))
+        self.books.ended(self.log, transaction)
+
+    def _park(self, worker: Worker) -> None:
+        worker.strand.park()
+        if worker.dead:
+            raise Crash("killed")
+
+    def _between(self) -> None:
+        """Someone goes on; now and then something happens before."""
+        self._steps += 1
+        if self.dice.chance(self.mix.act):
+            self._trouble.act()
+        ready = [w for w in self.workers if not (w.dead or w.ended or w.frozen)]
+        if not ready or self.dice.chance(self.mix.revive):
+            self._trouble.revive()
+        if ready:
+            self.dice.one(ready).strand.resume()
+
+    def _peace(self) -> None:
+        """No more trouble: what is left must be done within a number of turns, and by those who live."""
+        self.calm = True
+        self.trace.add("peace", "begins")
+        while self.stream.barrier():
+            pass
+        while self.under_way:
+            self._trouble.arrive()
+        self.clock.advance(PEACE)
+        self.log.expire()
+        for _ in range(ROUNDS):
+            self._supervise()
+            for worker in self.workers:
+                if not (worker.dead or worker.ended):
+                    worker.strand.resume()
+            if self.books.violations or self._done():
+                return
+        self.books.broken(LIVE, f"after {ROUNDS} turns in peace the committed offsets are {self.group.offsets}")
+
+    def _supervise(self) -> None:
+        for worker in self.workers:
+            worker.frozen = False
+            if worker.probe.halted:  # an operator mended what stopped the partition, and restarts the worker
+                worker.dead = True
+            if worker.dead or worker.ended:
+                self.group.remove(worker.member)
+        for slot in self.vacant():
+            self.start(slot)
+
+    def _done(self) -> bool:
+        ends = {p: self.log.size(INPUT, p) for p in range(self.mix.partitions)}
+        return all(end == 0 or self.group.committed([p])[p].offset == end for p, end in ends.items())
+
+    def _leave(self) -> None:
+        """All are asked to end, and no transaction stays open."""
+        for worker in self.workers:
+            if worker.loop is not None:
+                worker.loop.stop()
+        for _ in range(4):
+            for worker in self.workers:
+                if not (worker.dead or worker.ended):
+                    worker.strand.resume()
+        for worker in self.workers:
+            if not (worker.dead or worker.ended):
+                self.books.broken(LIVE, f"{worker.name} did not end when asked to")
+        if self.log.open():
+            self.books.broken(LIVE, "a transaction is still open after all have ended")
+
+    def _end_all(self) -> None:
+        for worker in self.workers:
+            worker.dead = True
+            while worker.strand.busy:
+                worker.strand.resume()
+            self._strands.give_back(worker.strand)
