@@ -20,6 +20,7 @@ from shared.core.pipeline import PipelineSpec
 
 _FORMAT = b"1"  # raise it when files that are in caches must be written again
 _ROOT = Path(__file__).parents[2]
+_LIBRARY = _ROOT / "shared" / "simulation"
 _NAMES = ("records", "features", "labels")
 _WRITTEN = (*_NAMES, "truth")
 
@@ -60,7 +61,8 @@ def history_files(pipeline: HasHistory, cache: Path, *, say: Callable[[str], Non
     Args:
         pipeline: whose history.
         cache: the cache folder; results of hooks are in `<cache>/history/<pipeline>-<hash>`, where the hash covers the
-            hook's text and the model's seed, so a changed hook is run again.
+            hook's text, the files beside it, the simulators' library where it uses that, and the model's seed, so a
+            changed hook is run again.
         say: told in one line what takes time.
 
     Raises:
@@ -86,12 +88,23 @@ def _hooked(pipeline: HasHistory, cache: Path, say: Callable[[str], None]) -> Hi
     if not hook.is_file():
         raise UserError(f"{hook}: no such file", remedy="check history.hook in pipeline.yaml")
     seed = pipeline.spec.model.seed
-    code = blake2b(b"\0".join((_FORMAT, str(seed).encode(), hook.read_bytes())), digest_size=8).hexdigest()
-    target = cache / "history" / f"{pipeline.spec.name}-{code}"
+    target = cache / "history" / f"{pipeline.spec.name}-{_code(hook, seed)}"
     if not target.is_dir():
         say(f"writing the history of {pipeline.spec.name} (first time only)")
         _write(hook, target, seed)
     return _resolve(target, hook)
+
+
+def _code(hook: Path, seed: int) -> str:
+    text = hook.read_bytes()
+    beside = (one for one in hook.parent.iterdir() if one.is_file() and one != hook and not _says_nothing(one))
+    library = _LIBRARY.glob("*.py") if b"shared.simulation" in text else ()
+    sources = [one.read_bytes() for one in (*sorted(beside), *sorted(library))]
+    return blake2b(b"\0".join((_FORMAT, str(seed).encode(), text, *sources)), digest_size=8).hexdigest()
+
+
+def _says_nothing(file: Path) -> bool:
+    return file.name == "pipeline.yaml" or file.suffix == ".md" or file.name.startswith(".")
 
 
 def _resolve(folder: Path, hook: Path) -> HistoryFiles:

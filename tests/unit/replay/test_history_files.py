@@ -76,6 +76,16 @@ def test_a_hook_runs_once_until_it_changes(tmp_path: Path) -> None:
     assert (first.features, first.labels, len(said)) == (None, None, 2)
 
 
+def test_a_hook_runs_again_for_another_file_beside_it(tmp_path: Path) -> None:
+    """A table that it reads counts as much as its own text; what it cannot read of itself does not."""
+    (tmp_path / "history.py").write_text(GOOD)
+    given, found = pipeline(tmp_path, HistorySpec(hook="history.py")), []
+    for name, text in (("zones.csv", "a"), ("zones.csv", "b"), ("README.md", "c"), ("pipeline.yaml", "d")):
+        (tmp_path / name).write_text(text)
+        found.append(history_files(given, tmp_path / "cache").records)
+    assert (found[0] == found[1], found[1] == found[2] == found[3]) == (False, True)
+
+
 def test_a_simulated_history_has_its_truth_beside_it(tmp_path: Path) -> None:
     """What a hook writes as truth is given by a name of its own; without one there is none."""
     (tmp_path / "history.py").write_text(GOOD)
