@@ -8,8 +8,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -145,10 +146,17 @@ def _scores(work: _Work, jobs: int) -> Iterator[tuple[int, int, float]]:
         yield from ((at, fold, _score(work, at, fold)) for at, fold in places)
         return
     pool = ProcessPoolExecutor(min(jobs, len(places)), initializer=_begin, initargs=(work,))
+    waiting: dict[Future[float], tuple[int, int]] = {}
+    ahead = iter(places)
     try:
-        waiting = {pool.submit(_score_here, at, fold): (at, fold) for at, fold in places}
-        for done in as_completed(waiting):
-            yield (*waiting[done], done.result())
+        # One more than there are processes: what waits inside the pool trips it when it is ended in the middle.
+        for at, fold in islice(ahead, jobs + 1):
+            waiting[pool.submit(_score_here, at, fold)] = (at, fold)
+        while waiting:
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                for at, fold in islice(ahead, 1):
+                    waiting[pool.submit(_score_here, at, fold)] = (at, fold)
+                yield (*waiting.pop(done), done.result())
     except BaseException:  # Ctrl-C as well: nothing may go on for minutes
         pool.shutdown(wait=True, kill_workers=True)
         raise

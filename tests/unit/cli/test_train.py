@@ -1,6 +1,8 @@
 """`tailrace train` with a search, an interval and a goal: on the terminal, as JSON, and refused."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +32,19 @@ def folder_of(where: Path, task: str, **model: Any) -> Path:
     return folder
 
 
+def command_of(where: Path, folder: Path, *words: str) -> list[str]:
+    """The command as a user types it."""
+    return [sys.executable, "-m", "tailrace.entry", "train", str(folder), "--out", str(where / "bundle"), *words]
+
+
+def environ_of(where: Path) -> dict[str, str]:
+    """With nothing of this machine's own state."""
+    return {"PATH": "/usr/bin:/bin", "HOME": str(where), "TAILRACE_STATE": str(where / "state")}
+
+
 def run(where: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user runs it, with nothing of this machine's own state."""
-    command = [sys.executable, "-m", "tailrace.cli.main", "train", str(folder), "--out", str(where / "bundle"), *words]
-    environ = {"PATH": "/usr/bin:/bin", "HOME": str(where), "TAILRACE_STATE": str(where / "state")}
+    """The command until its end."""
+    command, environ = command_of(where, folder, *words), environ_of(where)
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=200)
 
 
@@ -64,6 +75,24 @@ def test_a_search_is_shown_and_its_best_is_used(tmp_path: Path) -> None:
     assert rmse.endswith(": reached")
     assert coverage.startswith("coverage: linear -, goal 0.8, ours ")
     assert search.startswith("search: max_iter=10 (rmse ")
+
+
+def test_a_search_that_is_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C in the middle, to the whole group as a terminal sends it: code 130, no other word, nothing written."""
+    folder = folder_of(tmp_path, "binary", search={"max_iter": list(range(300, 500))}, parameters={"max_iter": 10})
+    running = subprocess.Popen(
+        command_of(tmp_path, folder, "--search"), cwd=ROOT, env=environ_of(tmp_path), stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert running.stderr is not None
+    said: list[str] = []
+    while "fits" not in (said or [""])[-1]:
+        said.append(running.stderr.readline())
+    os.killpg(running.pid, signal.SIGINT)
+    _, rest = running.communicate(timeout=60)
+    assert [line for line in rest.splitlines() if "fits" not in line] == []
+    assert running.returncode == 130
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_the_report_as_json(tmp_path: Path) -> None:
