@@ -27,7 +27,7 @@ from tailrace.stack.supervisor import Supervisor
 from tests.support.certificate import self_signed
 from tests.support.wait import until
 
-OPERATOR, SCORER = "operator", "scorer"
+OPERATOR, SCORER, REPAIRER = "operator", "scorer", "repairer"
 # In every password: a test looks for it wherever something could have been written.
 CANARY = "canary-5b1e"
 _PATTERNS = (ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED)
@@ -45,6 +45,17 @@ def scorer_rights(pipeline: str) -> tuple[Right, ...]:
         (kind.GROUP, group, False, (op.READ,)),
         (kind.TRANSACTIONAL_ID, f"{group}.", True, (op.WRITE,)),
         (kind.BROKER, "kafka-cluster", False, (op.DESCRIBE_CONFIGS,)),
+    )
+
+
+def repairer_rights(pipeline: str) -> tuple[Right, ...]:
+    """What somebody needs who looks at dead letters and replays them."""
+    op, kind = AclOperation, ResourceType
+    read = ("records.dlq", "features.dlq", "dlq.replayed", "features")
+    return (
+        *((kind.TOPIC, f"{pipeline}.{name}", False, (op.READ,)) for name in read),
+        *((kind.TOPIC, f"{pipeline}.{name}", False, (op.WRITE,)) for name in ("records", "features", "dlq.replayed")),
+        (kind.TRANSACTIONAL_ID, f"tailrace.{pipeline}.dlq.", True, (op.WRITE,)),
     )
 
 
@@ -90,7 +101,7 @@ class Secured:
 
 @contextmanager
 def secured_broker(folder: Path) -> Iterator[Secured]:
-    """Run one, with the users `operator` (who may do everything) and `scorer` (who may do what `allow` gives)."""
+    """Run one, with the user `operator`, who may do everything, and two who may do what `allow` gives."""
     ports, secure = kafka.KafkaPorts(free_port(), free_port()), free_port()
     _, ca = self_signed(folder)
     with Supervisor(folder / "logs") as supervisor:
@@ -101,7 +112,7 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
         supervisor.start(replace(program, restart=False))
         supervisor.wait_ready("kafka", kafka.START_TIMEOUT_S)
         broker = Secured(f"{LOOPBACK}:{ports.clients}", f"{LOOPBACK}:{secure}", ca, folder)
-        _make_users(broker.plain, (OPERATOR, SCORER))
+        _make_users(broker.plain, (OPERATOR, SCORER, REPAIRER))
         yield broker
 
 

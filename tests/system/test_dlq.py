@@ -95,14 +95,16 @@ def test_list_counts_what_stands_there(post: Post) -> None:
 AWKWARD = (b"", b"\x00\xff\x1b[31m\r\n", b"\xef\xbb\xbf{}", b'{"id": "\xe9"}', b"[" * 100_000, b"x" * 900_000)
 
 
-def test_show_gives_the_exact_bytes_and_spares_the_terminal(post: Post) -> None:
-    """Raw, in a file and in JSON a body is what was sent; as text it is escaped; none is said to be none."""
+def test_show_and_replay_keep_the_exact_bytes_and_spare_the_terminal(post: Post) -> None:
+    """Raw, in a file, in JSON and replayed a body is what was sent; as text it is escaped; none is said to be none."""
     post.put([(b"k\x1b", body, "not_json", None) for body in AWKWARD] + [(None, None, "empty", None)])
     post.put([(b"k", b"x" * 900_001, "too_large", None)], partition=1)
     for i, body in enumerate(AWKWARD):
         assert body == post.dlq("show", f"0@{i}", "--raw").stdout
         (shown,) = post.json("show", f"{post.spec.name}.records.dlq[0]@{i}")
         assert body == base64.b64decode(shown["body"])
+    assert post.json("replay")["sent"] == len(AWKWARD) - 1
+    assert bodies(post.read("records")) == Counter(body for body in AWKWARD if body)
     path = post.folder / "body"
     post.dlq("show", "records.dlq[0]@1", "--out", str(path))
     assert path.read_bytes() == AWKWARD[1]
@@ -235,6 +237,9 @@ def test_an_older_update_does_not_take_the_place_of_a_newer_one(post: Post) -> N
     post.send("features", [update, (b"weather:south", b"bad"), update, (b"weather:north", b"newer and good")])
     rejects: list[Any] = [(b"weather:north", b"bad"), (b"weather:south", b"bad"), (b"weather:north", b"bad 2")]
     post.put([(*kv, "unknown_group", None) for kv in rejects], "features.dlq")
+    assert [one["replay"] for one in post.json("show", "--topic", "features.dlq", "--reason", "unknown_group")] == [
+        "superseded", "send", "superseded",
+    ]  # fmt: skip
     report = post.json("replay", "--topic", "features.dlq")
     assert (report["sent"], report["skipped"]) == (1, {"superseded": 2})
     assert post.json("replay", "--position", "features.dlq[0]@2", "--force")["sent"] == 1

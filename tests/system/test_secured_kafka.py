@@ -17,7 +17,17 @@ from shared.core.errors import Unavailable, UserError
 from shared.core.topics import topic, wanted
 from shared.runtime.settings import load_settings, read_secret
 from tests.support.certificate import self_signed
-from tests.support.secured import CANARY, OPERATOR, SCORER, Secured, scorer_rights, secured_broker
+from tests.support.letters import make_post
+from tests.support.secured import (
+    CANARY,
+    OPERATOR,
+    REPAIRER,
+    SCORER,
+    Secured,
+    repairer_rights,
+    scorer_rights,
+    secured_broker,
+)
 from tests.support.wait import until
 from tests.support.world import World, make_world, record
 
@@ -188,3 +198,25 @@ def test_a_worker_that_is_not_let_in_says_why(secured: Secured, world: World) ->
     assert "lets us not in" in last
     assert "SASL_*" in last
     assert "Traceback" not in done.stderr
+
+
+def test_dead_letters_are_replayed_with_the_least_rights(secured: Secured, tmp_path: Path) -> None:
+    """Without rights a command names them, exit 2; with those that the documentation lists letters are replayed."""
+    post, env = make_post(tmp_path, "mended", secured.plain), secured.env(REPAIRER)
+    post.put([(b"k", b"body %d" % i, "poison", None) for i in range(20)])
+    post.put([(b"weather:north", b"bad", "unknown_group", None)], "features.dlq")
+    denied = tailrace("dlq", "list", str(post.folder), env=env, folder=tmp_path)
+    assert (2, 1) == (denied.returncode, len(denied.stderr.strip().splitlines())), denied.stderr
+    assert "docs/operations.md" in denied.stderr
+    secured.allow(REPAIRER, repairer_rights("mended"))
+
+    def dlq(*words: str) -> str:
+        done = tailrace("dlq", words[0], str(post.folder), *words[1:], env=env, folder=tmp_path)
+        assert (0, "") == (done.returncode, done.stderr)
+        return done.stdout
+
+    until(lambda: tailrace("dlq", "list", str(post.folder), env=env, folder=tmp_path).returncode == 0, "the rights", 30)
+    assert "20 letters sent" in dlq("replay")
+    assert "1 letter sent" in dlq("replay", "--topic", "features.dlq")
+    assert "20 letters, 20 of them replayed" in dlq("list")
+    assert [20, 1] == [len(post.read("records")), len(post.read("features"))]

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -66,8 +66,11 @@ def show_letters(
     ledger, newest = box.ledger(), deque[Letter](maxlen=count)
     newest.extend(letter for letter in box.letters(selection) if selection.has(letter))
     _all_found(selection, {letter.at for letter in newest}, spec.name)
-    kept = sorted(newest, key=lambda letter: (letter.logged, letter.at))
-    return [Shown(letter=letter, verdict=judge(letter, selection, ledger)) for letter in kept]
+    superseded = _superseded(box)
+    return [
+        Shown(letter=one, verdict=judge(one, selection, ledger, superseded=superseded(one)))
+        for one in sorted(newest, key=lambda letter: (letter.logged, letter.at))
+    ]
 
 
 def replay_letters(
@@ -104,11 +107,11 @@ def replay_letters(
     if selection.positions:
         _all_found(selection, {letter.at for letter in box.letters(selection)}, spec.name)
     if dry_run:
-        chooser = _chooser(box, selection, limit)
+        chooser = Chooser(selection, box.ledger(), limit, _superseded(box))
         lines = [line_of(letter) for letter in chooser.choose(box.letters(selection))]
         return chooser.report(route, lines)
     with closing(_sink(conf, spec, settings, name)) as sink:
-        chooser, sender = _chooser(box, selection, limit), Sender(sink, route, mark)
+        chooser, sender = Chooser(selection, box.ledger(), limit, _superseded(box)), Sender(sink, route, mark)
         try:
             sender.send(chooser.choose(box.letters(selection)))
         except LogError as error:
@@ -136,17 +139,17 @@ def _quiet() -> logging.Logger:
     return logging.Logger("librdkafka", logging.CRITICAL + 1)  # noqa: LOG001 - no setting of the process may wake it
 
 
-def _chooser(box: LetterBox, selection: Selection, limit: int) -> Chooser:
-    ledger = box.ledger()
+def _superseded(box: LetterBox) -> Callable[[Letter], bool]:
+    """Whether a newer good value of a letter's key stands in a source that keeps only the newest; else never."""
     if not box.compacted:
-        return Chooser(selection, ledger, limit)
+        return lambda _: False
     newest = box.newest_good()
 
     def superseded(letter: Letter) -> bool:
         source = letter.source
         return source is not None and newest.get((source.partition, letter.key or b""), -1) > source.offset
 
-    return Chooser(selection, ledger, limit, superseded)
+    return superseded
 
 
 def _interrupted(error: LogError, route: Route, sent: int) -> TailraceError:

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from shared.adapters.kafka.reasons import FORBIDDEN, RIGHTS
+from shared.adapters.kafka.reasons import RIGHTS
 from shared.core.errors import Unavailable, UserError
 
 _CHUNK = 1_000
@@ -71,8 +71,11 @@ class SpanReader:
         return [m for m in messages if m.error() is None]
 
     def _check(self, error: KafkaError | None) -> None:
-        """A refusal is for good; whatever else is wrong may pass, or ends in silence."""
-        if error is not None and error.code() in FORBIDDEN:
+        """A refusal is for good; whatever else is wrong may pass, or ends in silence.
+
+        That the group is refused does not matter: the client asks for it, and it is never joined.
+        """
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise UserError(f"topic {self._topic}: {error.str()}", remedy=RIGHTS)
 
     def _move(self, at: dict[int, int], ends: Mapping[int, int]) -> bool:
