@@ -1,7 +1,7 @@
 """From a CSV to a whole plan of a pipeline; nothing is written."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +58,10 @@ def draft(ask: Request, progress: Progress) -> Draft:
     label = choose_label(sheet, ask, say)
     time = choose_time(sheet, ask, say, label)
     sheet = with_time(sheet, time, say)
-    found = choose_id(sheet, ask, say, {label, time})
+    found = choose_id(sheet, ask, say, {label, time, *_not_asked_for(ask)})
     sheet, ids = with_ids(sheet, found, say)
-    roles = role_names(sheet, label, found, choose_key(sheet, ask, say, {label, time, found}), time)
+    key = choose_key(sheet, ask, say, {label, time, found, *_not_asked_for(ask)})
+    roles = role_names(sheet, label, found, key, time)
     target = choose_target(sheet, ask, say, label)
     timeline = make_timeline(sheet, target, ask, say, time)
     fields = plan_fields(sheet, roles, target, ask, say)
@@ -68,20 +69,30 @@ def draft(ask: Request, progress: Progress) -> Draft:
     return Draft(ask, sheet, roles, target, fields, timeline, ids, keys_of(sheet, roles, ids, say), say)
 
 
+def _not_asked_for(ask: Request) -> set[str]:
+    """Dropped columns, which are no id and no key unless a flag says both."""
+    return set(ask.drop) - {ask.id, ask.key}
+
+
 def _resolved(ask: Request, table: Table) -> Request:
-    """The request with columns by their names in the record.
+    """The request with columns by their names in the record; a flag may call them as the file does.
 
     Raises:
         UserError: a flag names no column, or no kind.
     """
     known = {column.name: column for column in table.columns}
+    as_written = {original: name for name, original in table.renamed.items() if original not in known}
     kinds = {}
     for name, kind in ask.kinds.items():
         if kind not in ASKED:
             raise UserError(f"--as {name}={kind}: is no kind of column", remedy=near(kind, ASKED))
-        kinds[column_named(name, known, "--as")] = kind
-    drop = tuple(column_named(name, known, "--drop") for name in ask.drop)
-    return Request(**{**{f: getattr(ask, f) for f in Request.__slots__}, "kinds": kinds, "drop": drop})
+        kinds[column_named(as_written.get(name, name), known, "--as")] = kind
+    named = [column_named(as_written.get(name, name), known, "--drop") for name in ask.drop]
+    drop = (*named, *(name for name, kind in kinds.items() if kind == "drop"))
+    roles = {
+        role: as_written.get(asked, asked) for role in ("label", "time", "id", "key") if (asked := getattr(ask, role))
+    }
+    return replace(ask, kinds=kinds, drop=drop, **roles)
 
 
 def _typed(source: Source, ask: Request, name: str, table: Table) -> Typed:

@@ -27,7 +27,7 @@ def plan_fields(sheet: Sheet, roles: Roles, target: Target, ask: Request, say: F
     if not roles.time:
         made = "when it happened; producers stamp it"
         fields.append(FieldPlan(roles.time_field, "timestamp", optional=False, description=made))
-    dropped = {name for name in sheet.columns if name in ask.drop}
+    dropped = set(ask.drop)
     for name, typed in sheet.columns.items():
         if name == roles.label:
             continue
@@ -63,7 +63,7 @@ def _field(
 def _left_out(sheet: Sheet, target: Target, typed: Typed, dropped: set[str], say: Findings, *, is_role: bool) -> str:
     if is_role:
         return ""
-    if typed.name in dropped or typed.asked == "drop":
+    if typed.name in dropped:
         return "as asked"
     if typed.kind == "empty":
         return typed.why

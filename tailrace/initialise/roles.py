@@ -27,7 +27,7 @@ _MANY_GAPS = 0.1
 def choose_label(sheet: Sheet, ask: Request, say: Findings) -> str:
     """The label's column; empty where there is none."""
     if ask.no_label:
-        _no_label(say, "as asked (--no-label)")
+        _no_label(say, "as asked")
         return ""
     if ask.label:
         name = column_named(ask.label, sheet.columns, "--label")
@@ -35,16 +35,16 @@ def choose_label(sheet: Sheet, ask: Request, say: Findings) -> str:
             raise UserError(f"--label {name}: no row has a value in this column", remedy="name another column")
         say.guess("label", name, "as asked", "--label")
         return name
-    good = [name for name, typed in sheet.columns.items() if _may_be_label(typed)]
+    good = [name for name, typed in sheet.columns.items() if name not in ask.drop and _may_be_label(typed)]
     by_name = [name for word in _LABELS for name in reversed(good) if word in re.split(r"[^a-z0-9]+", name.lower())]
-    last = next(reversed(sheet.columns))
+    last = [name for name in sheet.columns if name not in ask.drop][-1:]
     if by_name:
         say.guess("label", by_name[0], "by its name", "--label COL, --no-label")
         return by_name[0]
-    if last in good:
-        say.guess("label", last, "the last column", "--label COL, --no-label")
-        return last
-    _no_label(say, f"no column is named like one, and the last ({last}) cannot be one")
+    if last and last[0] in good:
+        say.guess("label", last[0], "the last column", "--label COL, --no-label")
+        return last[0]
+    _no_label(say, f"no column is named like one, and the last ({''.join(last)}) cannot be one")
     return ""
 
 
@@ -61,7 +61,7 @@ def choose_time(sheet: Sheet, ask: Request, say: Findings, label: str) -> str:
             raise UserError(f"--time {name}: {why}", remedy="name another column, or none")
         say.guess("event time", name, f"as asked; {typed.why}", "--time")
         return name
-    found = [typed for typed in sheet.columns.values() if typed.kind == "time" and typed.name != label]
+    found = [typed for typed in sheet.columns.values() if typed.kind == "time" and typed.name not in (label, *ask.drop)]
     good = [typed for typed in found if not _unfit_time(typed) and typed.missing.mean() <= _MANY_GAPS]
     if not good:
         why = f"{found[0].name}: {_unfit_time(found[0]) or 'too many rows lack it'}" if found else "no column has dates"
@@ -82,7 +82,7 @@ def choose_id(sheet: Sheet, ask: Request, say: Findings, taken: set[str]) -> str
         say.guess("id", name, "as asked", "--id")
         return name
     for name, typed in sheet.columns.items():
-        if name in taken or typed.kind not in ("text", "integer", "category") or typed.missing.any():
+        if name in taken or typed.asked or typed.kind not in ("text", "integer", "category") or typed.missing.any():
             continue
         doubles = 1 - typed.distinct / max(len(sheet.table), 1)
         named = _IDS.search(name) is not None
@@ -90,7 +90,8 @@ def choose_id(sheet: Sheet, ask: Request, say: Findings, taken: set[str]) -> str
         if (named and doubles <= _FEW_DOUBLES) or (
             doubles == 0 and (counted or (typed.kind == "text" and _word(typed)))
         ):
-            say.guess("id", name, "a different value in each row" if not doubles else "nearly always different", "--id")
+            why = "a different value in each row" if not doubles else "nearly always different"
+            say.guess("id", name, why + _sent_as_text(typed), "--id COL")
             return name
     say.guess(
         "id", "made: line-2, line-3 ...", "no column names each row; producers send an id of their own", "--id COL"
@@ -106,10 +107,12 @@ def choose_key(sheet: Sheet, ask: Request, say: Findings, taken: set[str]) -> st
             raise UserError(f"--key {name}: has another role already", remedy="name another column")
         say.guess("key", name, "as asked", "--key")
         return name
-    best = max(sheet.columns.values(), key=lambda typed: 0 if typed.name in taken else _key_score(sheet, typed))
-    if best.name not in taken and _key_score(sheet, best):
+    free = [typed for typed in sheet.columns.values() if typed.name not in taken and not typed.asked]
+    best = max(free, key=lambda typed: _key_score(sheet, typed), default=None)
+    if best is not None and _key_score(sheet, best):
         each = len(sheet.table) / max(best.distinct, 1)
-        say.guess("key", best.name, f"{best.distinct:,} entities of {each:.1f} records each, by its name", "--key COL")
+        why = f"{best.distinct:,} entities of {each:.1f} records each, by its name{_sent_as_text(best)}"
+        say.guess("key", best.name, why, "--key COL")
         return best.name
     say.guess("key", "the id", "no column names an entity that comes again", "--key COL")
     say.lost.append("no key: records have no entity, so their order is not kept and nothing can be looked up by it")
@@ -143,6 +146,10 @@ def _unfit_time(typed: Typed) -> str:
     if int(there.min()) < _EARLIEST or int(there.max()) > _LATEST:
         return "has times before 1980 or after 2100, which no record may have"
     return "" if typed.distinct > 1 else "is the same in every row"
+
+
+def _sent_as_text(typed: Typed) -> str:
+    return "; sent as text" if typed.kind == "integer" else ""
 
 
 def _is_counter(typed: Typed) -> bool:

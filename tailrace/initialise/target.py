@@ -38,6 +38,9 @@ def choose_target(sheet: Sheet, ask: Request, say: Findings, label: str) -> Targ
         UserError: too few labelled rows or classes to train on, or the flags do not fit the column.
     """
     if not label:
+        if len(sheet.keep) < MIN_ROWS:
+            what = f"{sheet.source.path}: {len(sheet.keep)} rows, training needs {MIN_ROWS}"
+            raise UserError(what, remedy="give more past records")
         return Target("regression", np.full(len(sheet.keep), None, dtype=object))
     typed = sheet.columns[label]
     task, why = _task(typed, ask.task)

@@ -87,7 +87,10 @@ def _field(field: FieldPlan) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)  # noqa: PLR2004 - exact
+    if value == int(value) and abs(value) < 1e15:  # noqa: PLR2004 - exact
+        return str(int(value))
+    digits, e, power = repr(value).partition("e")
+    return f"{digits}{'' if '.' in digits else '.0'}{e}{power}"  # YAML reads 1e-05 as a text
 
 
 def _features(made: Draft) -> list[str]:

@@ -176,6 +176,15 @@ def test_what_may_not_stand_in_yaml_bare_is_quoted(tmp_path: Path) -> None:
     assert [feature.categories for feature in spec.features[:2]] == [("no", "off"), ("#a: {b}", "1.0")]
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e-5, 1.0, 1e15, 1e25])
+def test_numbers_of_any_size_have_bounds_that_yaml_reads_back(tmp_path: Path, scale: float) -> None:
+    """Wider than what was seen; tiny and huge ones too."""
+    _, folder = made(tmp_path, table("x,target", *[f"{i * scale!r},{'no' if i % 2 else 'yes'}" for i in range(1, 61)]))
+    field = load_pipeline(folder).spec.record.fields["x"]
+    assert field.minimum == 0
+    assert field.maximum == pytest.approx(90 * scale, rel=0.05)
+
+
 def test_a_late_label_keeps_its_topics_long_enough(tmp_path: Path) -> None:
     """The file would not validate otherwise."""
     rows = [

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from services.retrainer import gate
 from shared.core.errors import UserError
+from tailrace.initialise import target
 from tailrace.initialise.draft import Draft
 from tests.support.tables import many, plan, table
 
@@ -51,6 +53,21 @@ def test_data_that_cannot_train_is_refused_early(tmp_path: Path, rows: list[str]
     with pytest.raises(UserError) as caught:
         plan(tmp_path, table("x,target", *rows), label="target")
     assert said in str(caught.value)
+
+
+def test_the_minimum_is_that_of_the_training(tmp_path: Path) -> None:
+    """What init takes, the gate takes; also without a label."""
+    assert (target.MIN_ROWS, target.MIN_PER_CLASS) == (gate.MIN_ROWS, gate.MIN_PER_CLASS)
+    with pytest.raises(UserError, match="49 rows, training needs 50; give more past records"):
+        plan(tmp_path, table("x,target", *many(49, "{x},{even}")), no_label=True)
+
+
+def test_flags_may_call_a_column_as_the_file_does(tmp_path: Path) -> None:
+    """Also where the record cannot, and in another case."""
+    text = table('"the ""x""",y,Target', *many(60, "{x},{i},{even}"))
+    made = plan(tmp_path, text, label="target", drop=('the "x"',), kinds={"Y": "number"})
+    assert [field.name for field in made.fields if field.feature] == ["y"]
+    assert made.roles.label == "Target"
 
 
 def test_rare_classes_are_named_and_no_part_of_the_contract(tmp_path: Path) -> None:
@@ -112,6 +129,16 @@ def test_roles_are_found_by_content_and_name(tmp_path: Path) -> None:
     roles = made.roles
     assert (roles.label, roles.id, roles.key, roles.time) == ("churn", "trip_id", "customer", "seen")
     assert guess(made, "task") == "binary of no, yes"
+
+
+def test_what_is_dropped_or_said_to_be_a_number_has_no_role(tmp_path: Path) -> None:
+    """A guess never takes a column that a flag speaks of."""
+    rows = [f"T{i:03},C{i % 9},2024-0{i % 9 + 1}-11,{i},{'no' if i % 2 else 'yes'},{i % 4}" for i in range(90)]
+    text = table("trip_id,customer,seen,x,churn,grade", *rows)
+    made = plan(tmp_path, text, drop=("trip_id", "customer", "seen", "churn"), kinds={"x": "number"}, label="grade")
+    assert (made.roles.id, made.roles.key, made.roles.time) == ("", "", "")
+    assert [field.name for field in made.fields] == ["id", "event_time", "x"]
+    assert plan(tmp_path, text, drop=("churn",)).roles.label == "grade"
 
 
 def test_without_time_id_and_key_they_are_made_and_the_loss_is_said(tmp_path: Path) -> None:
