@@ -6,6 +6,7 @@ each partition that has more to give has given it, and are then handed on in ord
 
 A partition that says it has more and gives nothing (an open transaction, a broker that is away) is waited for so long
 and then passed over until it speaks again; so is everything once too much is held. Then it is as without alignment.
+A partition that says it has no more is known by its last fetch only: the others linger for the next one.
 """
 
 from collections import deque
@@ -17,6 +18,7 @@ from shared.core.ports import Batch, Clock, Listener, Message, Source
 from shared.core.records import Committed
 
 PATIENCE = 1.0  # s
+LINGER = 0.1  # s
 MOST = 100_000  # records held
 FETCH_BYTES = 131_072
 """What one fetch may bring of a partition: so much of each of the others is held while the last one is waited for."""
@@ -48,9 +50,10 @@ class AlignedSource:
         self, connect: Callable[[Listener], Partitioned], listener: Listener, moment: Moment, clock: Clock
     ) -> None:
         self._listener, self._moment, self._clock = listener, moment, clock
-        self._queues: dict[int, deque[tuple[int, Message]]] = {}
+        self._queues: dict[int, deque[tuple[int, float, Message]]] = {}  # event time, when it was read, the record
         self._reached: dict[int, int] = {}  # event time of the last record that was read, a partition
         self._missed: dict[int, float] = {}  # since when a partition has been waited for
+        self._full = False  # the last batch was cut at its limit: there is more that need not wait
         self._inner = connect(self)
 
     @property
@@ -61,13 +64,16 @@ class AlignedSource:
     def poll(self, limit: int, gather: float, idle: float) -> Batch:
         """See `Source.poll`. Empty while records are held for a partition that has still to speak."""
         held = self._held()
-        batch = self._inner.poll(limit if held < MOST else 1, gather, 0.0 if held and not self._waits() else idle)
+        batch = self._inner.poll(
+            limit if held < MOST else 1, gather, 0.0 if self._full else min(idle, LINGER) if held else idle
+        )
+        now = self._clock.monotonic()
         for message in batch.messages:
             partition, time = message.partition(), self._moment(message)
             time = self._reached.get(partition, 0) if time is None else time
             self._reached[partition] = time
             self._missed.pop(partition, None)
-            self._queues[partition].append((time, message))
+            self._queues[partition].append((time, now, message))
         return Batch(self._ready(limit), batch.token, batch.generation)
 
     def rewind(self) -> None:
@@ -129,19 +135,24 @@ class AlignedSource:
     def _ready(self, limit: int) -> list[Message]:
         """The records, in order of event time, up to where a partition may still have an earlier one."""
         surplus = max(self._held() - MOST, 0)  # so many go in any case
-        if self._waits():
-            limit = min(limit, surplus)
+        most = min(limit, surplus) if self._waits() else limit
+        settled = self._clock.monotonic() - LINGER
         heads = [(queue[0][0], partition) for partition, queue in self._queues.items() if queue]
+        whole = len(heads) == len(self._queues)
         heapify(heads)
         ready: list[Message] = []
-        while heads and len(ready) < limit:
+        while heads and len(ready) < most:
             partition = heads[0][1]
             queue = self._queues[partition]
-            ready.append(queue.popleft()[1])
+            if not whole and queue[0][1] > settled and len(ready) >= surplus:
+                break
+            ready.append(queue.popleft()[2])
             if queue:
                 heapreplace(heads, (queue[0][0], partition))
                 continue
             heappop(heads)
+            whole = False
             if self._expects(partition):
-                limit = min(limit, surplus)
+                most = min(most, surplus)
+        self._full = len(ready) == limit
         return ready

@@ -44,7 +44,7 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.system
 T0, MINUTE, RECORDS = 1_767_225_600_000, 60_000, 6_000
-SPANS = {"max_age": "60d", "keep": "60d", "late": "10d"}
+SPANS = {"max_age": "60d", "keep": "60d", "late": "2d"}
 LOOKUPS = {
     # Of one depot all records stand in one partition of `records`; of one carrier they stand in all of them.
     "past": {

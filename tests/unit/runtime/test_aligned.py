@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shared.core.ports import Batch, Message
 from shared.core.records import Committed, Note, Position
-from shared.runtime.aligned import MOST, PATIENCE, AlignedSource
+from shared.runtime.aligned import LINGER, MOST, PATIENCE, AlignedSource
 from shared.testing.clock import ManualClock
 from shared.testing.log import MemoryMessage
 from tests.support.logs import Heard
@@ -64,6 +64,12 @@ class Rig:
         return self.inner
 
     def poll(self, *feed: MemoryMessage, limit: int = 100) -> list[int]:
+        """The event times of what one poll gives, and another one after the linger."""
+        first = self.once(*feed, limit=limit)
+        self.clock.advance(LINGER)
+        return first + self.once(limit=limit)
+
+    def once(self, *feed: MemoryMessage, limit: int = 100) -> list[int]:
         """The event times of what one poll gives."""
         self.inner.feeds.append(list(feed))
         return [int(m.value() or b"0") for m in self.source.poll(limit, 0.0, 1.0).messages]
@@ -79,10 +85,25 @@ def run(partition: int, times: Sequence[int], start: int = 0) -> list[MemoryMess
     return [MemoryMessage(Position("in", partition, start + i), None, b"%d" % t) for i, t in enumerate(times)]
 
 
-def test_partitions_at_their_ends_are_handed_on_at_once_in_event_time() -> None:
-    """Nothing more waits anywhere: one batch, sorted by event time."""
+def test_partitions_at_their_ends_are_handed_on_in_event_time() -> None:
+    """Nothing more waits anywhere: what all have reached goes at once, the rest when it has lingered."""
     rig = Rig()
-    assert [1, 2, 3, 4, 9] == rig.poll(*run(0, [1, 4, 9]), *run(1, [2, 3]))
+    assert [1, 2, 3] == rig.once(*run(0, [1, 4, 9]), *run(1, [2, 3]))
+    assert [] == rig.once()
+    rig.clock.advance(LINGER)
+    assert [4, 9] == rig.once()
+
+
+def test_records_of_the_next_fetch_are_still_in_time() -> None:
+    """A partition that has nothing now may get an earlier record in the next moment: it goes first."""
+    rig = Rig()
+    assert [] == rig.once(*run(0, [4, 9]))
+    assert [3] == rig.once(*run(1, [3]))
+
+
+def test_one_partition_never_lingers() -> None:
+    """There is nothing to be aligned with."""
+    assert [1, 2] == Rig(partitions=1).once(*run(0, [1, 2]))
 
 
 def test_what_a_partition_has_still_to_give_is_waited_for() -> None:
@@ -130,7 +151,7 @@ def test_memory_is_bounded() -> None:
     assert 7 == len(rig.poll(*run(0, range(MOST + 7)), limit=1_000))
     assert MOST == rig.source.lag() - 1
     rig.poll()
-    assert (1, 0.0, 1.0) == rig.inner.told[-1]
+    assert (1, 0.0, LINGER) == rig.inner.told[-1]
 
 
 def test_order_within_a_partition_is_never_changed() -> None:
@@ -144,8 +165,10 @@ def test_order_within_a_partition_is_never_changed() -> None:
 def test_a_batch_is_no_larger_than_asked_for_and_the_rest_follows() -> None:
     """What does not fit stays held, and the next poll does not wait for new records."""
     rig = Rig()
-    assert [1, 2] == rig.poll(*run(0, [1, 2, 3]), limit=2)
-    assert [3] == rig.poll()
+    rig.once(*run(0, [1, 2, 3]))
+    rig.clock.advance(LINGER)
+    assert [1, 2] == rig.once(limit=2)
+    assert [3] == rig.once()
     assert (100, 0.0, 0.0) == rig.inner.told[-1]
 
 
