@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from shared.core.errors import Unavailable
+from shared.core.errors import Abortable, Unavailable
 from shared.core.ports import Batch, Listener
 from shared.core.records import Committed
 from shared.core.refill import NoRefill, Refill
@@ -89,6 +89,8 @@ class MemorySource:
         """See `Source.commit`."""
 
         def action() -> None:
+            if self._lost:  # a client that was thrown out commits nothing until it has told of the loss
+                raise Abortable("UNKNOWN_MEMBER_ID: thrown out", transient=True)
             self._group.check(self.member, self._known)
             check_notes(offsets)
             self._group.offsets.update(offsets)

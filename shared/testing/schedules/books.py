@@ -51,6 +51,11 @@ class Books:
         self._read: dict[tuple[str, int], int] = {}
         self.violations: list[Violation] = []
 
+    @property
+    def outcomes(self) -> int:
+        """Records that have one or more."""
+        return len(self._outcomes)
+
     def broken(self, invariant: str, what: str) -> None:
         """Write a violation down."""
         self.violations.append(Violation(invariant, what))

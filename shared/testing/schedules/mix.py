@@ -67,6 +67,16 @@ class Mix:
     actions: Sequence[str]
 
 
+def conditions(mix: Mix) -> str:
+    """The conditions in words, for the first line of a trace."""
+    how = "exactly once" if mix.exactly_once else "at least once"
+    often = f"{mix.answered} is answered badly" if mix.answered else f"answers are bad in {mix.answer:.0%} of calls"
+    return (
+        f"{how}, {mix.slots} workers, {mix.partitions} partitions, batches of at most {mix.max_batch}, "
+        f"stopped after {mix.limit.in_a_row} dead letters in a row, {'local, ' if mix.local else ''}{often}"
+    )
+
+
 def mixed(dice: Dice) -> Mix:
     """The conditions of the schedule that these dice belong to."""
     chosen = [(name, weight) for name, weight in ACTIONS if name in ALWAYS or dice.chance(0.6)]

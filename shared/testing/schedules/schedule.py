@@ -8,7 +8,7 @@ from shared.testing.clock import ManualClock
 from shared.testing.faults import Crash
 from shared.testing.log import Transaction
 from shared.testing.schedules.books import LIVE, Books, Violation
-from shared.testing.schedules.mix import Dice, mixed
+from shared.testing.schedules.mix import Dice, conditions, mixed
 from shared.testing.schedules.strands import Strands
 from shared.testing.schedules.stream import Stream
 from shared.testing.schedules.trace import Told, Trace
@@ -25,12 +25,14 @@ REAL = Parts()
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a schedule ended."""
+    """How a schedule ended: promises that were broken, records with an outcome, and steps with trouble."""
 
     seed: int
     length: int
     violations: Sequence[Violation]
     trace: Trace
+    outcomes: int
+    steps: int
 
 
 class Schedule:
@@ -64,6 +66,7 @@ class Schedule:
 
     def run(self) -> Run:
         """Trouble, then peace; the books are closed at the end."""
+        self.trace.add("seed", str(self.seed), Told(conditions, self.mix))
         for _ in range(3 + self.dice.below(6)):
             self._trouble.feed()
         for slot in range(self.mix.slots):
@@ -77,7 +80,7 @@ class Schedule:
         self._end_all()
         if not self.books.violations:
             self.books.close(self.log)
-        return Run(self.seed, self.length, tuple(self.books.violations), self.trace)
+        return Run(self.seed, self.length, tuple(self.books.violations), self.trace, self.books.outcomes, self._steps)
 
     def start(self, slot: int) -> Worker:
         """See `Cast`."""
@@ -107,8 +110,8 @@ class Schedule:
         self._steps += 1
         draw, mix = self.dice.draw(), self.mix
         if draw < mix.crash:
-            worker.dead = True
-            raise Crash(f"at {name}")
+            worker.cause = f"at {name}"
+            raise Crash(worker.cause)
         if draw < mix.crash + mix.stall:
             self.stall(worker)
         elif draw < mix.crash + mix.stall + mix.act:
@@ -116,7 +119,7 @@ class Schedule:
         if name in TURN or worker.frozen or draw > 1.0 - mix.park:
             self._park(worker)
         if worker.dead:
-            raise Crash(f"at {name}")
+            raise Crash(worker.cause)
 
     def _committed(self, transaction: Transaction) -> None:
         self.trace.add(transaction.owner, "is committed", Told(offsets_as_text, transaction.offsets.get(GROUP, {})))
@@ -125,7 +128,7 @@ class Schedule:
     def _park(self, worker: Worker) -> None:
         worker.strand.park()
         if worker.dead:
-            raise Crash("killed")
+            raise Crash(worker.cause)
 
     def _between(self) -> None:
         """Someone goes on; now and then something happens before."""
@@ -161,7 +164,7 @@ class Schedule:
         for worker in self.workers:
             worker.frozen = False
             if worker.probe.halted:  # an operator mended what stopped the partition, and restarts the worker
-                worker.dead = True
+                worker.cause = "restarted"
             if worker.dead or worker.ended:
                 self.group.remove(worker.member)
         for slot in self.vacant():
@@ -188,7 +191,7 @@ class Schedule:
 
     def _end_all(self) -> None:
         for worker in self.workers:
-            worker.dead = True
+            worker.cause = worker.cause or "the schedule is over"
             while worker.strand.busy:
                 worker.strand.resume()
             self._strands.give_back(worker.strand)

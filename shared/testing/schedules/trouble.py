@@ -75,7 +75,7 @@ class Trouble:
         worker = self._any(frozen=None)
         if worker is None:
             return ""
-        worker.dead = True
+        worker.cause = "killed"
         return worker.name
 
     def expel(self) -> str:
@@ -100,9 +100,10 @@ class Trouble:
         if worker is None:
             return ""
         worker.frozen = False
-        if worker.source is not None and self._dice.chance(0.7):
-            worker.source.rejoin()
-        return worker.name
+        if worker.source is None or self._dice.chance(0.3):
+            return worker.name
+        worker.source.rejoin()
+        return f"{worker.name}, a member as {worker.member}"
 
     def rejoin(self) -> str:
         """A client learns that it was thrown out, and joins again in the background."""

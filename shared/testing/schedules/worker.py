@@ -139,12 +139,18 @@ class Worker:
     def __init__(self, broker: Broker, strands: Strands, slot: int, life: int, limit: DeadLetterLimit) -> None:
         self._broker, self._limit = broker, limit
         self.slot, self.name = slot, f"w{slot}.{life}"
-        self.dead = self.frozen = self.ended = self._refused = False
+        self.frozen = self.ended = self._refused = False
+        self.cause = ""  # of its death
         self.probe = Blind()
         self._copy = Copy(broker.stream, broker.dice)
         self.loop: Loop | None = None
         self.source: MemorySource | None = None
         self.strand: Strand = strands.take(self.main)
+
+    @property
+    def dead(self) -> bool:
+        """Killed: nothing that it still does has an effect."""
+        return bool(self.cause)
 
     @property
     def member(self) -> str:
@@ -157,8 +163,8 @@ class Worker:
         try:
             self.loop = self._build()
             self.loop.run()
-        except Crash as crash:
-            said = f"is dead ({crash})"
+        except Crash:
+            said = f"is dead ({self.cause})"
         except (LogError, Unavailable) as error:  # the supervisor starts it again
             said = f"ended: {error!r}"
         except Exception as error:  # noqa: BLE001 - whatever else a worker raises is a bug of ours, found
@@ -170,7 +176,7 @@ class Worker:
     def at(self, name: str, detail: object = "") -> None:
         """See `Caller`."""
         if self.dead:
-            raise Crash("killed")
+            raise Crash(self.cause)
         self._broker.trace.add(self.name, name, detail)
         self._broker.at(self, name)
 
