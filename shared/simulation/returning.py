@@ -13,7 +13,7 @@ def returning(rng: np.random.Generator, times: Ints, share: float, gap_ms: int, 
         rng: the dice.
         times: (n,) event times (ms), ascending.
         share: of the records whose entity came before.
-        gap_ms: the least time between the two.
+        gap_ms: the least time since the earlier record that it is drawn from, and so since the first.
         fresh: (n,) records whose entity must be new.
     """
     eligible = np.searchsorted(times, times - gap_ms)
