@@ -75,11 +75,14 @@ class Demo:
         settings: with the stack's addresses.
         request: what to play.
         screen: shows it.
+        cache: where histories are kept.
     """
 
-    def __init__(self, pipeline: Pipeline, stack: Stack, settings: Settings, request: Request, screen: Screen) -> None:
+    def __init__(
+        self, pipeline: Pipeline, stack: Stack, settings: Settings, request: Request, screen: Screen, cache: Path
+    ) -> None:
         self._pipeline, self._stack, self._settings = pipeline, stack, settings
-        self._request, self._screen = request, screen
+        self._request, self._screen, self._cache = request, screen, cache
         self._conf: dict[str, Any] = client_config(settings.kafka, read_secret)
         self._sent = 0
         self._lag = 0
@@ -97,7 +100,7 @@ class Demo:
         """
         spec, name = self._pipeline.spec, self._pipeline.spec.name
         ensure_topics(KafkaAdmin(self._conf), spec)
-        files = history_files(self._pipeline, cache_folder(), say=self._screen.step)
+        files = history_files(self._pipeline, self._cache, say=self._screen.step)
         own = Files(files.records, files.features, files.labels)
         part = choose(spec, own, start=self._request.start, limit=self._request.records)
         report = self._train(own, part)
@@ -133,13 +136,9 @@ class Demo:
                 announce=announce,
                 state=self._stack.state.path,
             )
-        said = (
-            f"{report.records:,} records",
-            report.estimator,
-            training(self._pipeline.spec, report.metrics),
-            f"runtime {report.runtime}",
-            f"version {report.ref.version}",
-        )
+        figure = training(self._pipeline.spec, report.metrics)
+        runs = (f"runtime {report.runtime}", f"version {report.ref.version}")
+        said = (f"{report.records:,} records", report.estimator, figure, *runs)
         self._screen.step("  " + " · ".join(one for one in said if one))
         return report
 
@@ -239,7 +238,6 @@ class Demo:
     ) -> Summary:
         late = np.array(watch.latencies or [float("nan")])
         p50, p95, p99 = (round(float(v), 1) for v in np.percentile(late, [50, 95, 99]))
-        restarts = sum(s.restarts for s in self._stack.supervisor.status())
         return Summary(
             ok=account.ok and account.records == self._sent,
             pipeline=self._pipeline.spec.name,
@@ -251,7 +249,7 @@ class Demo:
             stray=account.stray,
             degraded=watch.view().degraded,
             latency_ms={"p50": p50, "p95": p95, "p99": p99},
-            restarts=restarts,
+            restarts=sum(s.restarts for s in self._stack.supervisor.status()),
             recovery_s=None if self._recovery is None else round(self._recovery, 1),
             records_per_s=pace,
             versions=account.versions,
@@ -265,7 +263,14 @@ class Demo:
 
 
 def play(
-    pipeline: Pipeline, request: Request, *, state: Path, external: Endpoints, screen: Screen, began: float
+    pipeline: Pipeline,
+    request: Request,
+    *,
+    state: Path,
+    external: Endpoints,
+    screen: Screen,
+    began: float,
+    cache: Path | None = None,
 ) -> Summary:
     """Start what is needed, play, and stop what was started.
 
@@ -276,6 +281,7 @@ def play(
         external: servers that already run.
         screen: shows it.
         began: monotonic time at which the command started.
+        cache: where histories are kept; None: in the cache of this user.
 
     Raises:
         UserError: something could not be started; nothing is left running.
@@ -287,4 +293,4 @@ def play(
 
     with Stack(state, external=external, say=screen.step, on_event=on_event) as stack:
         settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
-        return Demo(pipeline, stack, settings, request, screen).run(began)
+        return Demo(pipeline, stack, settings, request, screen, cache or cache_folder()).run(began)

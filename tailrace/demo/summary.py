@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.core.quality import FIGURES
-from tailrace.demo.words import name_of
+from tailrace.demo.words import name_of, number
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +101,6 @@ def quality_lines(summary: Summary, unit: str) -> list[str]:
         lines.append(f"    {shown:<{wide}}  {said}  ({FIGURES[name].better} is better)")
     if summary.intervals is not None:
         found = summary.intervals
-        width = f"{found.mean_width:,.4g}{' ' if unit else ''}{unit}"
+        width = f"{number(found.mean_width)}{' ' if unit else ''}{unit}"
         lines.append(f"    intervals of {found.asked:.0%} held {found.held:.1%} of the truths, {width} wide on average")
     return lines

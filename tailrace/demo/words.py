@@ -35,11 +35,16 @@ def answer(spec: PipelineSpec, made: Mapping[str, Any]) -> str:
     if spec.task == "regression":
         unit = f" {spec.labels.unit}" if spec.labels.unit else ""
         low, high = made.get("interval") or (None, None)
-        between = "" if low is None else f" [{low:,.4g} to {high:,.4g}]"
-        return f"{score:,.4g}{unit}{between}"
+        between = "" if low is None or high is None else f" [{number(low)} to {number(high)}]"
+        return f"{number(score)}{unit}{between}"
     if spec.task == "multiclass":
         return f"{made.get('label')} ({score:.2f})"
     return f"p({spec.labels.positive}) {score:.2f} -> {made.get('label')}"
+
+
+def number(value: float) -> str:
+    """Four digits that matter, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"  # noqa: PLR2004 - from here on, four of them
 
 
 def last_line(spec: PipelineSpec, made: Mapping[str, Any]) -> str:
