@@ -12,9 +12,10 @@ from shared.adapters.kafka.announcer import Announcer
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.source import KafkaSource, consumer_config
 from shared.adapters.kafka.table import TableReader
-from shared.core.ports import Message, Sink, Source
+from shared.core.ports import Listener, Message, Sink, Source
 from shared.core.records import Committed
 from shared.core.refill import Refill
+from shared.runtime.aligned import AlignedSource
 from shared.runtime.clock import SystemClock
 from shared.testing.clock import ManualClock
 from shared.testing.log import Log
@@ -143,9 +144,19 @@ class KafkaRig:
         """The group that reads a topic."""
         return f"{self._prefix}.of-{topic}"
 
-    def source(self, name: str = "a", topic: str = "in", refill: Refill | None = None) -> tuple[KafkaSource, Heard]:
+    def source(self, name: str = "a", topic: str = "in", refill: Refill | None = None) -> tuple[Source, Heard]:
         """See `Rig`."""
         heard = Heard()
+        source = self.make(heard, name, topic, refill)
+        self._closing.append(source.close)
+        return source, heard
+
+    def make(self, listener: Listener, name: str, topic: str, refill: Refill | None) -> Source:
+        """A source that tells this listener."""
+        return self.plain(listener, name, topic, refill)
+
+    def plain(self, listener: Listener, name: str, topic: str, refill: Refill | None) -> KafkaSource:
+        """The client's own source."""
         conf = consumer_config(
             self.conf | {"client.id": f"{self._prefix}-{name}"},
             group=self.group(topic),
@@ -153,16 +164,14 @@ class KafkaRig:
             session_timeout=EVICTED_AFTER,
             max_poll_interval=EVICTED_AFTER,
         )
-        source = KafkaSource(
+        return KafkaSource(
             conf,
             topic=self.topic(topic),
-            listener=heard,
+            listener=listener,
             call_timeout=CALL,
             gap=lambda *where: print("gap", where),
             refill=refill,
         )
-        self._closing.append(source.close)
-        return source, heard
 
     def sink(self, transactional_id: str = "") -> KafkaSink:
         """See `Rig`."""
@@ -209,6 +218,16 @@ class KafkaRig:
         """See `Rig`."""
         for close in reversed(self._closing):
             close()
+
+
+class AlignedRig(KafkaRig):
+    """A real broker, its partitions read side by side in event time."""
+
+    def make(self, listener: Listener, name: str, topic: str, refill: Refill | None) -> Source:
+        """See `KafkaRig`; the event time is the append time."""
+        return AlignedSource(
+            lambda front: self.plain(front, name, topic, refill), listener, lambda m: m.timestamp()[1], SystemClock()
+        )
 
 
 def poll(
