@@ -79,22 +79,35 @@ def initialise(ask: Request, folder: Path, progress: Progress, *, dry: bool = Fa
 
 def _write(made: Draft, text: str, folder: Path) -> tuple[str, ...]:
     where = made.ask.name if folder.name == made.ask.name and folder.parent.name == "pipelines" else str(folder)
+    beside: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-            new = Path(beside)
-            (new / FILE).write_text(text, encoding="utf-8")
-            (new / "README.md").write_text(readme_text(made, where), encoding="utf-8")
-            (new / ".gitignore").write_text(_IGNORED, encoding="utf-8")
-            write_history(made, new)
-            folder.mkdir(exist_ok=True)
-            for name in _OURS:
-                (folder / name).unlink(missing_ok=True)
-                if (new / name).is_file():
-                    shutil.move(new / name, folder / name)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        (beside / FILE).write_text(text, encoding="utf-8")
+        (beside / "README.md").write_text(readme_text(made, where), encoding="utf-8")
+        (beside / ".gitignore").write_text(_IGNORED, encoding="utf-8")
+        write_history(made, beside)
+        beside.chmod(0o755)
+        _put(beside, folder)
     except OSError as error:
-        raise UserError(f"{folder}: {error.strerror or error}", remedy="name a folder to write in with --out") from None
+        remedy = "name a folder to write in with --out"
+        raise UserError(f"{folder}: {error.strerror or error}", remedy=remedy) from None
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
     return tuple(name for name in _OURS if (folder / name).is_file())
+
+
+def _put(beside: Path, folder: Path) -> None:
+    """A new folder appears whole; in one that is there our files are replaced, one by one."""
+    if not folder.exists() or not any(folder.iterdir()):
+        beside.replace(folder)
+        return
+    for name in _OURS:
+        if (beside / name).is_file():
+            (beside / name).replace(folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _report(made: Draft, folder: Path, files: tuple[str, ...], seconds: float) -> InitReport:

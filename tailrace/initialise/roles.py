@@ -81,10 +81,11 @@ def choose_id(sheet: Sheet, ask: Request, say: Findings, taken: set[str]) -> str
             raise UserError(f"--id {name}: is the label or the event time already", remedy="name another column")
         say.guess("id", name, "as asked", "--id")
         return name
+    rows = _different_rows(sheet)
     for name, typed in sheet.columns.items():
         if name in taken or typed.asked or typed.kind not in ("text", "integer", "category") or typed.missing.any():
             continue
-        doubles = 1 - typed.distinct / max(len(sheet.table), 1)
+        doubles = 1 - typed.distinct / max(rows, 1)
         named = _IDS.search(name) is not None
         counted = typed.kind == "integer" and _is_counter(typed)
         if (named and doubles <= _FEW_DOUBLES) or (
@@ -150,6 +151,14 @@ def _unfit_time(typed: Typed) -> str:
 
 def _sent_as_text(typed: Typed) -> str:
     return "; sent as text" if typed.kind == "integer" else ""
+
+
+def _different_rows(sheet: Sheet) -> int:
+    """How many rows there are without exact copies, by a hash of their cells."""
+    hashes = np.zeros(len(sheet.table), dtype=np.uint64)
+    for typed in sheet.columns.values():
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + typed.column.codes.astype(np.uint64)
+    return len(np.unique(hashes))
 
 
 def _is_counter(typed: Typed) -> bool:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,11 @@ def environment(folder: Path) -> dict[str, str]:
     return clean | cache | one | {"PATH": path, "TMPDIR": str(folder), "TAILRACE_STATE": str(folder / "state")}
 
 
-def tailrace(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def tailrace(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder of its own."""
     argv = [sys.executable, "-m", "tailrace.cli.main", *words]
     return subprocess.run(
-        argv, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=200
+        argv, cwd=folder, env=environment(folder) | environ, capture_output=True, text=True, check=False, timeout=200
     )
 
 
@@ -72,6 +73,29 @@ def test_a_public_table_becomes_a_pipeline_without_an_edit(tmp_path: Path, name:
     print(
         f"{name}: {report['records']:,} records, init {seconds:.1f} s, with training {time.monotonic() - began:.1f} s"
     )
+
+
+def test_without_time_and_label_it_still_scores(
+    tmp_path: Path, kafka: str, redis_url: str, mlflow_url: str, unique: Callable[[str], str]
+) -> None:
+    """Init says what is lost; every record has one outcome all the same."""
+    name = unique("odd").replace("-", "_")
+    servers = {
+        "TAILRACE_KAFKA__BOOTSTRAP_SERVERS": kafka, "TAILRACE_REDIS__URL": redis_url, "TAILRACE_MLFLOW__URL": mlflow_url
+    }  # fmt: skip
+    ended = tailrace(
+        tmp_path, "init", name, "--from", str(cancer(tmp_path)), "--no-label", "--drop", "target", "--json"
+    )
+    assert ended.returncode == 0, ended.stderr
+    lost = [text.partition(":")[0] for text in json.loads(ended.stdout)["lost"]]
+    assert lost == ["no label", "no label", "no time", "no time", "no key"]
+
+    words = ("demo", "--pipeline", name, "--records", "100", "--workers", "1", "--no-kill", "--json")
+    played = tailrace(tmp_path, *words, **servers)
+
+    assert played.returncode == 0, played.stderr
+    said = json.loads(played.stdout)
+    assert (said["records"], said["predictions"], said["lost"], said["doubled"]) == (100, 100, 0, 0)
 
 
 def test_the_tutorial_can_be_walked(tmp_path: Path) -> None:

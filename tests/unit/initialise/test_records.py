@@ -126,6 +126,13 @@ def test_exact_copies_are_dropped_and_other_doubles_made_unique(tmp_path: Path) 
     assert (told["exact copies"], told["repeated ids"]) == ("1 left out", "1 made unique")
 
 
+def test_a_file_that_was_written_twice_is_one(tmp_path: Path) -> None:
+    """Every second row is an exact copy; the id is still seen."""
+    rows = [f"K{i},{i % 7},{'no' if i % 2 else 'yes'}" for i in range(100)]
+    report, folder = made(tmp_path, table("order_id,x,target", *rows, *rows))
+    assert (load_pipeline(folder).spec.record.id, report.records, report.rejected) == ("order_id", 100, 100)
+
+
 def test_an_id_that_mostly_repeats_is_a_key_instead(tmp_path: Path) -> None:
     """It names an entity; equal rows without an id are different records."""
     rows = [f"K{i % 20},{i % 7},{'no' if i % 2 else 'yes'}" for i in range(280)]
