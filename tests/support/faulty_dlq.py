@@ -1,7 +1,7 @@
-"""`tailrace dlq replay` with a SIGKILL inside: `python -m tests.support.faulty_dlq dlq replay PIPELINE ...`.
+"""`tailrace dlq replay` with a signal inside: `python -m tests.support.faulty_dlq dlq replay PIPELINE ...`.
 
-TAILRACE_TEST_FAULT is `kill:STEP` or `stop:STEP` (SIGSTOP, until somebody wakes it); it happens at the second delivery,
-of 40 letters each. `none:` only makes deliveries small.
+TAILRACE_TEST_FAULT is `kill:STEP`, `stop:STEP` (SIGSTOP, until somebody wakes it) or `int:STEP` (Ctrl-C); it happens at
+the second delivery, of 40 letters each. `none:` only makes deliveries small.
 """
 
 import os
@@ -12,6 +12,8 @@ from services.ingest.dlq import main as wiring
 from services.ingest.dlq import replayer
 from tailrace.cli.main import main
 
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "int": signal.SIGINT}
+
 if __name__ == "__main__":
     kind, _, step = os.environ.pop("TAILRACE_TEST_FAULT").partition(":")
     passed: list[str] = []
@@ -19,8 +21,8 @@ if __name__ == "__main__":
     def mark(name: str) -> None:
         """Break once."""
         passed.append(name)
-        if kind != "none" and name == step and passed.count(step) == 2:
-            os.kill(os.getpid(), signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
+        if kind in SIGNALS and name == step and passed.count(step) == 2:
+            os.kill(os.getpid(), SIGNALS[kind])
 
     replayer.CHUNK = 40
     wiring.replay_letters = partial(wiring.replay_letters, mark=mark)  # the one seam

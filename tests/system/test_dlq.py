@@ -1,4 +1,4 @@
-"""Dead letters on a real broker: counted, shown byte by byte, and each replayed once, whatever ends a replay."""
+"""Dead letters on a real broker: counted, shown byte by byte, each replayed once, whatever ends a replay (B43)."""
 
 import base64
 import os
@@ -63,6 +63,22 @@ def test_what_is_wrong_is_one_line(post: Post) -> None:
         lines = done.stderr.decode().strip().splitlines()
         assert (b"", 1) == (done.stdout, len(lines)), lines
         assert named in lines[0], lines
+
+
+def test_a_ledger_that_cannot_be_trusted_stops_everything(post: Post) -> None:
+    """A message that is no line of the ledger, or no ledger at all: one line that says what to do; nothing is sent."""
+    post.put([sample(0)])
+    post.send("dlq.replayed", [(b"k", b"junk"), (b"gone", None)])
+    for words in (("list",), ("replay",), ("show", "0@0")):
+        said = post.dlq(*words, code=2).stderr.decode()
+        assert "is no line of the ledger" in said
+        assert len(said.strip().splitlines()) == 1
+    assert post.read("records") == []
+    bare = Post(post.spec, post.folder.with_name("bare"), post.kafka)
+    bare.folder.mkdir()
+    text = (post.folder / "pipeline.yaml").read_text().replace(post.spec.name, "bare_of_topics")
+    (bare.folder / "pipeline.yaml").write_text(text)
+    assert "run `tailrace topics apply" in bare.dlq("list", code=2).stderr.decode()
 
 
 def test_nothing_to_do_is_no_fault(post: Post) -> None:
@@ -203,6 +219,16 @@ def test_a_replay_killed_at_a_step_and_run_again_sends_each_once(post: Post, ste
     assert left["sent"] == (N - 80 if step == "committed" else N - 40)
     assert bodies(post.read("records")) == Counter(sample(i)[1] for i in range(N))
     assert post.json("replay")["sent"] == 0
+
+
+def test_an_interrupted_replay_ends_at_once_and_leaves_nothing_half_done(post: Post) -> None:
+    """Ctrl-C within a transaction: exit 130, the transaction is aborted, the next run sends what is left."""
+    post.put([sample(i) for i in range(N)])
+    first = post.begin("replay", module="tests.support.faulty_dlq", TAILRACE_TEST_FAULT="int:produced")
+    _, err = first.communicate(timeout=60)
+    assert (130, 0) == (first.returncode, err.count(b"Traceback")), err
+    assert post.json("replay")["sent"] == N - 40
+    assert bodies(post.read("records")) == Counter(sample(i)[1] for i in range(N))
 
 
 def test_two_replays_at_once_send_each_once(post: Post) -> None:
