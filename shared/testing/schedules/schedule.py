@@ -147,18 +147,26 @@ class Schedule:
         self.trace.add("peace", "begins")
         while self.stream.barrier():
             pass
+        while self.dice.chance(0.8) and self._trouble.wake():
+            pass
+        if self.dice.chance(0.5):  # those who stood still go on before their transactions time out
+            self._turns()
         while self.under_way:
             self._trouble.arrive()
         self.clock.advance(PEACE)
         self.log.expire()
         for _ in range(ROUNDS):
             self._supervise()
-            for worker in self.workers:
-                if not (worker.dead or worker.ended):
-                    worker.strand.resume()
+            self._turns()
             if self.books.violations or self._done():
                 return
         self.books.broken(LIVE, f"after {ROUNDS} turns in peace the committed offsets are {self.group.offsets}")
+
+    def _turns(self) -> None:
+        """Each worker that lives goes on, to the end of its turn."""
+        for worker in self.workers:
+            if not (worker.dead or worker.ended or worker.frozen):
+                worker.strand.resume()
 
     def _supervise(self) -> None:
         for worker in self.workers:
@@ -180,9 +188,7 @@ class Schedule:
             if worker.loop is not None:
                 worker.loop.stop()
         for _ in range(4):
-            for worker in self.workers:
-                if not (worker.dead or worker.ended):
-                    worker.strand.resume()
+            self._turns()
         for worker in self.workers:
             if not (worker.dead or worker.ended):
                 self.books.broken(LIVE, f"{worker.name} did not end when asked to")
