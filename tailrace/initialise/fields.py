@@ -23,7 +23,15 @@ def plan_fields(sheet: Sheet, roles: Roles, target: Target, ask: Request, say: F
     """
     fields = []
     if not roles.id:
-        fields.append(FieldPlan(roles.id_field, "string", optional=False, max_length=64, description="made by init"))
+        fields.append(
+            FieldPlan(
+                roles.id_field,
+                "string",
+                optional=False,
+                max_length=64,
+                description="names the record; the history has the line of its row",
+            )
+        )
     if not roles.time:
         made = "when it happened; producers stamp it"
         fields.append(FieldPlan(roles.time_field, "timestamp", optional=False, description=made))

@@ -5,10 +5,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_PLAIN = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?$"
+_WHOLE = r"^[+-]?[0-9]+$"
 _MONEY = "[$€£¥₹]|USD|EUR|GBP|CHF|JPY|INR"
 _DRESSED = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+\-\u2212]?)\s*(?P<before>{_MONEY})?\s*(?P<sign2>[+\-\u2212]?)"
@@ -42,18 +44,23 @@ def parse_numbers(texts: list[str], counts: NDArray[np.int64], *, comma_first: b
         counts: (k,) how often each stands.
         comma_first: 1,234 alone is 1.234 rather than 1234 (a file whose cells are divided by semicolons).
     """
-    values = np.full(len(texts), np.nan)
-    whole = np.zeros(len(texts), dtype=np.bool_)
-    rest: list[int] = []
-    for i, text in enumerate(texts):
-        if _PLAIN.fullmatch(text):
-            values[i] = float(text)
-            whole[i] = _WHOLE.fullmatch(text) is not None
-        else:
-            rest.append(i)
+    values, whole = _plain(texts)
+    rest = np.flatnonzero(np.isnan(values)).tolist()
     unit, how = _dressed(texts, counts, values, whole, rest, comma_first=comma_first) if rest else ("", "")
     values[~(np.abs(values) < _HUGE)] = np.nan
     return Numbers(values, whole, unit, how)
+
+
+def _plain(texts: list[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What needs no reading: millions of texts at once, where a loop would take minutes."""
+    array = pa.array(texts, pa.large_string())
+    plain = pc.match_substring_regex(array, _PLAIN)
+    values = pc.cast(pc.if_else(plain, pc.ascii_ltrim(array, "+"), None), pa.float64())
+    whole = pc.match_substring_regex(array, _WHOLE)
+    return (
+        values.to_numpy(zero_copy_only=False).astype(np.float64),
+        whole.to_numpy(zero_copy_only=False).astype(np.bool_),
+    )
 
 
 def _dressed(

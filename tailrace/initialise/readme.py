@@ -18,11 +18,12 @@ def readme_text(made: Draft, where: str) -> str:
 
 def _head(made: Draft, where: str) -> list[str]:
     n, m = len(made.ids), made.target.labelled
+    about = title(made) if title(made).endswith("?") else f"{title(made)}."
     labelled = f", {m:,} of them labelled" if made.roles.label else ""
     return [
         f"# {made.ask.name}",
         "",
-        f"{title(made)}. Made by `tailrace init` from `{made.sheet.source.path.name}`: {n:,} records{labelled}.",
+        f"{about} Made by `tailrace init` from `{made.sheet.source.path.name}`: {n:,} records{labelled}.",
         "",
         "```",
         f"tailrace validate {where}",

@@ -70,7 +70,7 @@ def read_table(source: Source) -> Table:
         UserError: there is no row, the first line is no header, or more than 10 % of the lines cannot be read.
     """
     header = _header(source)
-    reader = _Reader(source, len(header))
+    reader = _Reader(source, len(header), nul=any("\0" in line for line in source.lines))
     parts: list[list[Any]] = [[] for _ in header]
     starts, ends = [], []
     chunk: list[list[str]] = []
@@ -118,6 +118,7 @@ class _Reader:
     rejected: list[Rejected] = field(default_factory=list)
     start: int = 0
     at: int = 0
+    nul: bool = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -149,7 +150,7 @@ class _Reader:
         if cells and len(cells) != self.width:
             few = "too few" if len(cells) < self.width else "too many"
             return f"{few} cells: {len(cells)} under {self.width} column names"
-        return "has a NUL byte" if any("\0" in cell for cell in cells) else ""
+        return "has a NUL byte" if self.nul and any("\0" in cell for cell in cells) else ""
 
     def _reject(self, reason: str) -> None:
         """Only the first line is bad for certain: a stray quote may have swallowed the ones after it."""

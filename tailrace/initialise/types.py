@@ -20,6 +20,7 @@ _MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "<na>", "null", "-", "--",
 # Words that may well be a category, but never a number or a date.
 _NO_VALUE = frozenset(("none", "nil", "missing", "unknown", "unk", "tbd", "inf", "-inf", "#ref!", "nat"))
 _TRUE, _FALSE = frozenset(("true", "yes", "y", "t")), frozenset(("false", "no", "n", "f"))
+_SPELLINGS = 20  # of yes and no, in all cases
 _TIMELY = re.compile(r"(?:^|[_\W])(?:date|day|time|timestamp|ts|when|datetime|epoch)|(?:_at|time|date|Date|Time)$")
 _UNIT = re.compile(r"[(\[]\s*([^()\[\]]{1,16}?)\s*[)\]]\s*$")
 
@@ -104,6 +105,8 @@ def as_texts(typed: Typed) -> NDArray[Any]:
 
 
 def _boolean(cells: _Cells, asked: str) -> Typed | None:
+    if len(cells.texts) > _SPELLINGS:
+        return None
     words = [text.lower() for text in cells.texts]
     known = {w: w in _TRUE or w == "1" for w in words if w in _TRUE | _FALSE | {"0", "1"}}
     both = len(set(known.values())) == 2  # noqa: PLR2004 - true and false
@@ -115,7 +118,7 @@ def _boolean(cells: _Cells, asked: str) -> Typed | None:
 
 
 def _number(cells: _Cells, asked: str, *, comma_first: bool) -> Typed | None:
-    if asked not in ("", "number") or (not asked and any(re.fullmatch(r"0\d+", text) for text in cells.texts)):
+    if asked not in ("", "number") or (not asked and any(map(_is_code, cells.texts))):
         return None  # 00123 is a code: as a number it would lose its zeros
     read = parse_numbers(cells.texts, cells.counts, comma_first=comma_first)
     good = ~np.isnan(read.values)
@@ -123,12 +126,18 @@ def _number(cells: _Cells, asked: str, *, comma_first: bool) -> Typed | None:
         return None
     if not _enough(cells, good, asked):
         return None
-    whole = bool(read.whole[good].all()) and bool((np.abs(read.values[good]) < 2**53).all())
+    whole = bool(read.whole[good].all())
+    if whole and not asked and (np.abs(read.values[good]) >= 2**53).any():
+        return None  # 7300000000000000001 is a name: as a number it would be that of its neighbour
     unit = read.unit or unit_of(cells.column.name)
     # What is measured in a unit may come with decimals tomorrow.
     kind: Kind = "integer" if whole and not unit else "number"
     why = ", ".join(part for part in ("whole numbers" if whole else "numbers", read.how) if part)
     return _numbers(cells, kind, read.values, why, unit=unit, asked=asked)
+
+
+def _is_code(text: str) -> bool:
+    return text[0] == "0" and len(text) > 1 and text.isdecimal()
 
 
 def _time(cells: _Cells, asked: str, order: Order) -> Typed | None:
@@ -175,13 +184,12 @@ def _timely(cells: _Cells) -> bool:
 
 def _enough(cells: _Cells, good: NDArray[np.bool_], asked: str) -> bool:
     """Whether so many are of the kind that the rest counts as missing."""
-    others = np.array([text.lower() not in _NO_VALUE for text in cells.texts], dtype=np.bool_) & ~good
-    share = cells.counts[others].sum() / cells.total
-    return bool(good.any()) and bool(share <= WORDS or asked)
+    others = sum(int(cells.counts[i]) for i in np.flatnonzero(~good) if cells.texts[i].lower() not in _NO_VALUE)
+    return bool(good.any()) and (others <= WORDS * cells.total or bool(asked))
 
 
 def _others(cells: _Cells, good: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(text for text, fine in zip(cells.texts, good.tolist(), strict=True) if not fine)
+    return tuple(cells.texts[i] for i in np.flatnonzero(~good))
 
 
 def _numbers(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.retrainer.dataset import Files, load_dataset
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.adapters.tables import read_rows
 from shared.core.codec import RecordCodec
@@ -90,6 +91,15 @@ def test_a_wrong_type_and_a_missing_required_value_are_dead_letters(folder: Path
     less = {name: value for name, value in good.items() if name != "colour"}
     decoded, _ = scored(folder, [good | {"paid": "yes"}, less, good | {"Größe (mm)": "12,5"}])
     assert [reason for _, reason, _ in decoded.refused] == ["wrong_type", "missing_field", "wrong_type"]
+
+
+def test_a_label_of_a_class_that_the_contract_does_not_know_is_named(folder: Path) -> None:
+    """Training stops; nothing is taken for another class."""
+    spec = load_pipeline(folder).spec
+    (folder / "late.csv").write_text("id,value,time\n1,maybe,2024-02-01T00:00:00Z\n")
+    files = Files(folder / "records.parquet", None, folder / "late.csv")
+    with pytest.raises(UserError, match="row 1: 1 is 'maybe', classes are no, yes"):
+        load_dataset(spec, RecordCodec(spec), files, until=None, progress=quiet)
 
 
 def test_what_a_column_lacks_somewhere_may_be_null(tmp_path: Path) -> None:

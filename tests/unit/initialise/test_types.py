@@ -86,6 +86,12 @@ def test_codes_keep_their_zeros() -> None:
     assert (made.kind, values(made)[0]) == ("category", "00123")
 
 
+def test_long_ids_keep_their_digits() -> None:
+    """A whole number that no float can hold is a name."""
+    made = typed(*[str(7_300_000_000_000_000_000 + i) for i in range(30)])
+    assert (made.kind, values(made)[1]) == ("text", "7300000000000000001")
+
+
 def test_infinity_is_no_value() -> None:
     """Nor is what no model's 32-bit number can hold."""
     assert values(typed("1", "inf", "1e300", "2", *map(str, range(3, 40))))[:4] == [1.0, None, None, 2.0]
