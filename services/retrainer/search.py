@@ -5,20 +5,17 @@ thread, and leaves Ctrl-C to the parent, which ends them.
 """
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import msgspec
 import numpy as np
-from joblib.externals.loky import ProcessPoolExecutor
 from sklearn.model_selection import ParameterGrid
-from threadpoolctl import threadpool_limits
 
+from services.retrainer.crew import spread
 from services.retrainer.folds import Split, folds_of
 from services.retrainer.gate import DataRefused
 from services.retrainer.judge import answered, fitted_output
@@ -103,12 +100,14 @@ def search(spec: PipelineSpec, data: Table, watch: Watch, *, jobs: int = 0) -> S
     work = _Work(spec, data, folds_of(spec, data.y, data.times), grid, metric)
     begin, scores = time.monotonic(), Scores()
     best: Tried | None = None
-    for done, (at, fold, score) in enumerate(_scores(work, jobs or len(os.sched_getaffinity(0))), 1):
-        scores.setdefault(at, {})[fold] = score
-        if len(scores[at]) == len(work.folds):
-            tried = _tried(grid[at], scores[at])
-            best = tried if best is None or is_better(metric, tried.mean, best.mean) else best
-        watch(Step(metric, done, len(grid) * len(work.folds), time.monotonic() - begin, best))
+    places = [(at, fold) for at in range(len(grid)) for fold in range(len(work.folds))]
+    with closing(spread(work, places, _score, jobs or len(os.sched_getaffinity(0)))) as made:
+        for done, ((at, fold), score) in enumerate(made, 1):
+            scores.setdefault(at, {})[fold] = score
+            if len(scores[at]) == len(work.folds):
+                tried = _tried(grid[at], scores[at])
+                best = tried if best is None or is_better(metric, tried.mean, best.mean) else best
+            watch(Step(metric, done, len(places), time.monotonic() - begin, best))
     return _searched(work, scores, time.monotonic() - begin)
 
 
@@ -139,48 +138,9 @@ def check_search(spec: PipelineSpec) -> None:
                 raise UserError(f"model.search.{name}: {words}", remedy="mend or remove the value") from None
 
 
-def _scores(work: _Work, jobs: int) -> Iterator[tuple[int, int, float]]:
-    """(combination, fold, metric) of each fit, as they end."""
-    places = [(at, fold) for at in range(len(work.grid)) for fold in range(len(work.folds))]
-    if jobs == 1:
-        yield from ((at, fold, _score(work, at, fold)) for at, fold in places)
-        return
-    pool = ProcessPoolExecutor(min(jobs, len(places)), initializer=_begin, initargs=(work,))
-    waiting: dict[Future[float], tuple[int, int]] = {}
-    ahead = iter(places)
-    try:
-        # One more than there are processes: what waits inside the pool trips it when it is ended in the middle.
-        for at, fold in islice(ahead, jobs + 1):
-            waiting[pool.submit(_score_here, at, fold)] = (at, fold)
-        while waiting:
-            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                for at, fold in islice(ahead, 1):
-                    waiting[pool.submit(_score_here, at, fold)] = (at, fold)
-                yield (*waiting.pop(done), done.result())
-    except BaseException:  # Ctrl-C as well: nothing may go on for minutes
-        pool.shutdown(wait=True, kill_workers=True)
-        raise
-    pool.shutdown(wait=True)
-
-
-_work: _Work | None = None
-
-
-def _begin(work: _Work) -> None:
-    """In a process of the pool: take the data, and leave Ctrl-C to the parent."""
-    global _work  # noqa: PLW0603 - how a pool hands data to its processes once instead of with every fit
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threadpool_limits(1)
-    _work = work
-
-
-def _score_here(at: int, fold: int) -> float:
-    if _work is None:
-        raise RuntimeError("the process was not begun")
-    return _score(_work, at, fold)
-
-
-def _score(work: _Work, at: int, fold: int) -> float:
+def _score(work: _Work, place: tuple[int, int]) -> float:
+    """The metric of one combination on one fold."""
+    at, fold = place
     model = work.spec.model
     model = msgspec.structs.replace(model, parameters={**model.parameters, **work.grid[at]})
     spec = msgspec.structs.replace(work.spec, model=model)
