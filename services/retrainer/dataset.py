@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retrainer.unlabelled import check_unlabelled
+from services.retrainer.kept import Kept
 from shared.adapters.tables import read_rows
-from shared.core.aggregates import Event, Plan, events, history, plans_of
 from shared.core.asof import HistoryLookups
 from shared.core.bundle_checks import classes_of
 from shared.core.codec import RecordCodec, Row
@@ -21,7 +21,7 @@ from shared.core.errors import UserError
 from shared.core.history import to_label, to_milliseconds, to_update
 from shared.core.pipeline import FieldSpec, PipelineSpec
 from shared.core.ports import Found
-from shared.core.records import FeatureUpdate, Label
+from shared.core.records import Label
 from shared.core.versions import misfit
 
 _CHUNK = 8_192
@@ -95,35 +95,6 @@ def load_dataset(
     known = np.array([label.time for label in matched], dtype=np.int64)
     y = np.array([_target(spec, label) for label in matched], dtype=np.float64)
     return Dataset(rows, found, y, moments, known, refused, unlabelled, duplicates)
-
-
-class Kept:
-    """What the history's records come to in the groups that the platform keeps itself.
-
-    Every record that the schema accepts counts, labelled or not, of any time before the training's end: so it is in
-    live scoring. Nothing is late here; live, `late` says how far out of order records may come.
-
-    Args:
-        spec: the pipeline.
-        codec: its codec.
-    """
-
-    def __init__(self, spec: PipelineSpec, codec: RecordCodec) -> None:
-        self._groups: list[tuple[Plan, Callable[[Row, str, int], Event | None], list[Event]]] = [
-            (plan, events(plan, codec.getter), []) for plan in plans_of(spec)
-        ]
-
-    def add(self, row: Row, name: str, time: int) -> None:
-        """Take a record in, by its id and its event time in ms."""
-        for _, event_of, known in self._groups:
-            event = event_of(row, name, time)
-            if event is not None:
-                known.append(event)
-
-    def updates(self) -> Iterator[FeatureUpdate]:
-        """Every version of every entity."""
-        for plan, _, known in self._groups:
-            yield from history(plan, known)
 
 
 def bound(text: str, key: str) -> int | None:
