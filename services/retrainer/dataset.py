@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.retrainer.unlabelled import check_unlabelled
 from services.retrainer.kept import Kept
+from services.retrainer.unlabelled import check_unlabelled
 from shared.adapters.tables import read_rows
 from shared.core.asof import HistoryLookups
 from shared.core.bundle_checks import classes_of
