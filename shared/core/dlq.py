@@ -29,7 +29,7 @@ Verdict = Literal[
 ]
 WHY: dict[Verdict, str] = {
     "already": "replayed before",
-    "foreign": "no dead letter of this pipeline: its headers do not name a position of the source topic",
+    "foreign": "its record stood in another topic than the one that letters go back to, or its headers name none",
     "empty": "no body: there is nothing to send",
     "redacted": "personal fields were taken out of the body; the original stands at its source position",
     "withheld": "the body was withheld for privacy; the original stands at its source position",
@@ -158,7 +158,7 @@ def read_letter(topic: str, message: Message) -> Letter:
         body=message.value(),
         reason=plain(headers.get(deadletter.REASON, b"")) or "none",
         detail=plain(headers.get(deadletter.DETAIL, b"")),
-        source=_source(topic, headers.get(deadletter.SOURCE, b"")),
+        source=_source(headers.get(deadletter.SOURCE, b"")),
         kind=plain(headers.get(deadletter.BODY, b"")),
         attempt=int(attempt) if _ATTEMPT.fullmatch(attempt) else 1,
         origin=plain(headers.get(deadletter.ORIGIN, b"")),
@@ -171,12 +171,11 @@ def plain(data: bytes) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in data.decode("utf-8", "backslashreplace"))
 
 
-def _source(topic: str, said: bytes) -> Position | None:
+def _source(said: bytes) -> Position | None:
     try:
-        position = parse_position(said.decode("ascii"))
+        return parse_position(said.decode("ascii"))
     except (ValueError, UnicodeDecodeError):
         return None
-    return position if position.topic == source_of(topic) else None
 
 
 def judge(letter: Letter, selection: Selection, ledger: Ledger, *, superseded: bool = False) -> Verdict:
@@ -189,7 +188,8 @@ def judge(letter: Letter, selection: Selection, ledger: Ledger, *, superseded: b
         superseded: whether its source topic holds a newer good value of its key, and keeps only the newest.
     """
     forced = selection.force and letter.at in selection.positions
-    ours = letter.source is not None and letter.kind in _KINDS
+    # `features.dlq` has letters of the aggregates too: their records stood in `records` or `entities`.
+    ours = letter.source is not None and letter.source.topic == source_of(letter.at.topic) and letter.kind in _KINDS
     against: dict[Verdict, bool] = {
         "already": ledger.has(letter),
         "foreign": not ours,

@@ -87,7 +87,9 @@ class LetterBox:
             Unavailable: the broker gives nothing more.
         """
         sources = {letter.source for letter in self.letters(Selection())}
-        dead = {(source.partition, source.offset) for source in sources if source is not None}
+        dead = {
+            (source.partition, source.offset) for source in sources if source is not None and source.topic == self.into
+        }
         found: dict[tuple[int, bytes], int] = {}
         for message in self._read(self.into, self._spans(self.into)):
             partition, offset = message.partition(), message.offset()

@@ -106,6 +106,7 @@ CASES: list[tuple[Letter, Verdict, Verdict]] = [
     (letter(b"{}", [("tailrace-body", b"other")]), "foreign", "foreign"),
     (letter(b"{}", [("tailrace-source", b"")]), "foreign", "foreign"),
     (letter(b"{}", [("tailrace-source", b"other.records[0]@1")]), "foreign", "foreign"),
+    (letter(b"{}", [("tailrace-source", b"shop.entities[0]@1")]), "foreign", "foreign"),
     (letter(b"{}", [("tailrace-attempt", b"3")]), "attempts", "send"),
     (letter(b"{}", [("tailrace-attempt", b"2")]), "send", "send"),
     (letter(b"{}", [("tailrace-reason", b"forged_control")]), "forged", "send"),
