@@ -55,7 +55,8 @@ def _field(
 ) -> FieldPlan | None:
     gone = _left_out(sheet, target, typed, dropped, say, is_role=typed.name in (roles.id, roles.key, roles.time))
     if gone:
-        say.guess(f"column {typed.name}", "left out", gone, f"--as {_quoted(typed.name)}=number|category")
+        flag = "" if typed.kind == "empty" else f"--as {_quoted(typed.name)}=..."
+        say.guess(f"column {typed.name}", "left out", gone, flag)
         return None
     why_not = _why_not(sheet, roles, typed)
     planned = _planned(sheet, roles, typed, why_not)

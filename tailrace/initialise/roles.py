@@ -15,7 +15,7 @@ _LABELS = (
 _IDS = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|no|nr|number|ref|reference|rowid|index)$|[a-z](?:Id|ID)$", re.IGNORECASE)
 _ENTITIES = re.compile(
     r"customer|user|client|account|device|machine|sensor|vehicle|aircraft|tail|station|store|shop|patient|individual|"
-    r"person|member|card|driver|product|equipment|host|session|zone|employee|household|company|subject",
+    r"person|member|card|driver|product|equipment|host|session|zone|employee|household|company|subject|kunde",
     re.IGNORECASE,
 )
 _LATER = re.compile(r"birth|dob|expir|end|due|close|update|deliver|arriv|return|actual", re.IGNORECASE)
