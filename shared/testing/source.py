@@ -64,7 +64,10 @@ class MemorySource:
         return Batch(messages, self.token(), self.generation)
 
     def rejoin(self) -> None:
-        """Join again in the background, as clients do once they learn that they were thrown out."""
+        """Join again in the background, once it learns that it was thrown out.
+
+        librdkafka 2.15 is kinder: it joins only after it told of the loss in a poll. Other clients need not be.
+        """
         if self.member not in self._group.members:
             self._lost = self._lost or bool(self._next)
             self._joined += 1

@@ -17,7 +17,7 @@ from shared.testing.schedules.watched import INPUT
 from shared.testing.schedules.worker import GROUP, Parts, Worker, offsets_as_text
 
 LENGTH = 100  # steps with trouble; then there is peace
-ROUNDS = 60  # of turns, within which all that is left must be done in peace
+ROUNDS = 40  # of turns, and one more a record: within these all that is left must be done in peace
 PEACE = 61.0  # s: longer than any time-out, and than a fencing is remembered
 TURN = ("poll", "pause")
 REAL = Parts()
@@ -155,12 +155,13 @@ class Schedule:
             self._trouble.arrive()
         self.clock.advance(PEACE)
         self.log.expire()
-        for _ in range(ROUNDS):
+        rounds = ROUNDS + sum(self._ends().values())
+        for _ in range(rounds):
             self._supervise()
             self._turns()
             if self.books.violations or self._done():
                 return
-        self.books.broken(LIVE, f"after {ROUNDS} turns in peace the committed offsets are {self.group.offsets}")
+        self.books.broken(LIVE, f"after {rounds} turns in peace the committed offsets are {self.group.offsets}")
 
     def _turns(self) -> None:
         """Each worker that lives goes on, to the end of its turn."""
@@ -179,8 +180,10 @@ class Schedule:
             self.start(slot)
 
     def _done(self) -> bool:
-        ends = {p: self.log.size(INPUT, p) for p in range(self.mix.partitions)}
-        return all(end == 0 or self.group.committed([p])[p].offset == end for p, end in ends.items())
+        return all(end == 0 or self.group.committed([p])[p].offset == end for p, end in self._ends().items())
+
+    def _ends(self) -> dict[int, int]:
+        return {p: self.log.size(INPUT, p) for p in range(self.mix.partitions)}
 
     def _leave(self) -> None:
         """All are asked to end, and no transaction stays open."""
