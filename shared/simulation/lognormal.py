@@ -28,10 +28,6 @@ class Mixture:
         """(n, k) probabilities of the parts."""
         return np.asarray(self.weights / self.weights.sum(axis=1, keepdims=True), dtype=np.float64)
 
-    def log_mean(self) -> Array:
-        """(n,) mean of the logarithm: what a squared error of logarithms asks for."""
-        return np.asarray((self.shares() * self.logs).sum(axis=1), dtype=np.float64)
-
     def mean(self) -> Array:
         """(n,) mean of the target: what a squared error asks for."""
         top = self.logs.max(axis=1, keepdims=True)
