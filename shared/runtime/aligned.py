@@ -6,7 +6,8 @@ each partition that has more to give has given it, and are then handed on in ord
 
 A partition that says it has more and gives nothing (an open transaction, a broker that is away) is waited for so long
 and then passed over until it speaks again; so is everything once too much is held. Then it is as without alignment.
-A partition that says it has no more is known by its last fetch only: the others linger for the next one.
+That a partition has no more is known as of its last fetch only, so the broker is asked, a little later than the records
+of the others were read: what a producer wrote before them is in its log by then.
 """
 
 from collections import deque
@@ -32,6 +33,9 @@ class Partitioned(Source, Protocol):
     def behind(self, partition: int) -> int:
         """Records that wait in an owned partition beyond what was given; -1 while that is not known. No round trip."""
 
+    def look(self, partition: int) -> int:
+        """The same as the broker knows it now; -1 where it does not answer soon."""
+
 
 class AlignedSource:
     """Implements `Source` over another one, and stands between it and the listener.
@@ -53,6 +57,7 @@ class AlignedSource:
         self._queues: dict[int, deque[tuple[int, float, Message]]] = {}  # event time, when it was read, the record
         self._reached: dict[int, int] = {}  # event time of the last record that was read, a partition
         self._missed: dict[int, float] = {}  # since when a partition has been waited for
+        self._looked: dict[int, float] = {}  # when a partition that has nothing was last known to have nothing
         self._full = False  # the last batch was cut at its limit: there is more that need not wait
         self._inner = connect(self)
 
@@ -115,44 +120,58 @@ class AlignedSource:
 
     def _forget(self, partitions: Sequence[int] | Mapping[int, Committed]) -> None:
         for partition in partitions:
-            for known in (self._queues, self._reached, self._missed):
+            for known in (self._queues, self._reached, self._missed, self._looked):
                 known.pop(partition, None)
 
     def _held(self) -> int:
         return sum(map(len, self._queues.values()))
 
-    def _waits(self) -> bool:
+    def _expects(self, partition: int, now: float) -> bool:
         """Whether an empty queue may get a record that comes before those of the others."""
-        return any(not queue and self._expects(partition) for partition, queue in self._queues.items())
-
-    def _expects(self, partition: int) -> bool:
-        if self._inner.behind(partition) == 0:
+        behind = self._inner.behind(partition)
+        if behind == 0 and now - self._looked.get(partition, float("-inf")) >= LINGER / 2:
+            behind = self._inner.look(partition)
+            if behind == 0:
+                self._looked[partition] = now
+        if behind == 0:
             self._missed.pop(partition, None)
             return False
-        now = self._clock.monotonic()
-        return now - self._missed.setdefault(partition, now) < PATIENCE
+        if now - self._missed.setdefault(partition, now) < PATIENCE:
+            return True
+        self._looked[partition] = now  # passed over: as if it had nothing
+        return False
 
     def _ready(self, limit: int) -> list[Message]:
         """The records, in order of event time, up to where a partition may still have an earlier one."""
-        surplus = max(self._held() - MOST, 0)  # so many go in any case
-        most = min(limit, surplus) if self._waits() else limit
-        settled = self._clock.monotonic() - LINGER
+        self._full = False
+        held = self._held()
+        if not held:
+            return []
+        surplus = max(held - MOST, 0)  # so many go in any case
+        now = self._clock.monotonic()
+        empty = [partition for partition, queue in self._queues.items() if not queue]
+        expected = [self._expects(partition, now) for partition in empty]  # each is looked at
+        most = min(limit, surplus) if any(expected) else limit
+        settled = min((self._settled(partition) for partition in empty), default=float("inf"))
         heads = [(queue[0][0], partition) for partition, queue in self._queues.items() if queue]
-        whole = len(heads) == len(self._queues)
         heapify(heads)
         ready: list[Message] = []
         while heads and len(ready) < most:
             partition = heads[0][1]
             queue = self._queues[partition]
-            if not whole and queue[0][1] > settled and len(ready) >= surplus:
+            if queue[0][1] > settled and len(ready) >= surplus:
                 break
             ready.append(queue.popleft()[2])
             if queue:
                 heapreplace(heads, (queue[0][0], partition))
                 continue
             heappop(heads)
-            whole = False
-            if self._expects(partition):
+            if heads and self._expects(partition, now):
                 most = min(most, surplus)
+            settled = min(settled, self._settled(partition))
         self._full = len(ready) == limit
         return ready
+
+    def _settled(self, partition: int) -> float:
+        """What was read up to then precedes all that this empty partition may still get."""
+        return self._looked.get(partition, float("-inf")) - LINGER

@@ -15,6 +15,7 @@ from shared.core.refill import NoRefill, Refill
 
 _decode_note = msgspec.json.Decoder(Note).decode
 STATISTICS_MS = 5_000
+LOOK = 0.5  # s that the broker has to say where a partition ends
 DENIED = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -147,11 +148,21 @@ class KafkaSource:
     def behind(self, partition: int) -> int:
         """Records that wait in an owned partition, as last known; -1 before the first fetch. Markers do not count."""
         where = TopicPartition(self._topic, partition)
-        marks = self._consumer.get_watermark_offsets(where, cached=True)
+        return self._beyond(where, self._consumer.get_watermark_offsets(where, cached=True))
+
+    def look(self, partition: int) -> int:
+        """The same as the broker knows it now; -1 where it does not answer soon."""
+        where = TopicPartition(self._topic, partition)
+        try:
+            return self._beyond(where, self._consumer.get_watermark_offsets(where, timeout=LOOK, cached=False))
+        except KafkaException:
+            return -1
+
+    def _beyond(self, where: TopicPartition, marks: tuple[int, int] | None) -> int:
         if not marks or marks[1] < 0:
             return -1
         (position,) = self._consumer.position([where])  # passes over markers, which are never given as records
-        return max(marks[1] - max(position.offset, self._next.get(partition, 0), marks[0], 0), 0)
+        return max(marks[1] - max(position.offset, self._next.get(where.partition, 0), marks[0], 0), 0)
 
     def stop(self, partition: int) -> None:
         """See `Source.stop`."""

@@ -18,6 +18,7 @@ class Fetched:
     listener: AlignedSource
     feeds: list[list[MemoryMessage]] = field(default_factory=list)
     waiting: dict[int, int] = field(default_factory=dict)
+    unknown: dict[int, int] = field(default_factory=dict)
     generation: int = 0
     told: list[object] = field(default_factory=list)
 
@@ -29,6 +30,10 @@ class Fetched:
     def behind(self, partition: int) -> int:
         """As told."""
         return self.waiting.get(partition, 0)
+
+    def look(self, partition: int) -> int:
+        """As told, and what is only known to the broker."""
+        return self.unknown.get(partition, self.behind(partition))
 
     def rewind(self) -> None:
         """All start again."""
@@ -66,7 +71,7 @@ class Rig:
     def poll(self, *feed: MemoryMessage, limit: int = 100) -> list[int]:
         """The event times of what one poll gives, and another one after the linger."""
         first = self.once(*feed, limit=limit)
-        self.clock.advance(LINGER)
+        self.clock.advance(2 * LINGER)
         return first + self.once(limit=limit)
 
     def once(self, *feed: MemoryMessage, limit: int = 100) -> list[int]:
@@ -90,7 +95,7 @@ def test_partitions_at_their_ends_are_handed_on_in_event_time() -> None:
     rig = Rig()
     assert [1, 2, 3] == rig.once(*run(0, [1, 4, 9]), *run(1, [2, 3]))
     assert [] == rig.once()
-    rig.clock.advance(LINGER)
+    rig.clock.advance(2 * LINGER)
     assert [4, 9] == rig.once()
 
 
@@ -99,6 +104,15 @@ def test_records_of_the_next_fetch_are_still_in_time() -> None:
     rig = Rig()
     assert [] == rig.once(*run(0, [4, 9]))
     assert [3] == rig.once(*run(1, [3]))
+
+
+def test_the_broker_is_asked_before_a_partition_is_believed_to_have_nothing() -> None:
+    """The last fetch is old news: what has come to the broker since is waited for."""
+    rig = Rig()
+    rig.inner.unknown = {1: 1}
+    assert [] == rig.poll(*run(0, [4, 9]))
+    rig.inner.unknown = {}
+    assert [3, 4, 9] == rig.once(*run(1, [3])), "now it has nothing, and they were read some time ago"
 
 
 def test_one_partition_never_lingers() -> None:
@@ -166,7 +180,7 @@ def test_a_batch_is_no_larger_than_asked_for_and_the_rest_follows() -> None:
     """What does not fit stays held, and the next poll does not wait for new records."""
     rig = Rig()
     rig.once(*run(0, [1, 2, 3]))
-    rig.clock.advance(LINGER)
+    rig.clock.advance(2 * LINGER)
     assert [1, 2] == rig.once(limit=2)
     assert [3] == rig.once()
     assert (100, 0.0, 0.0) == rig.inner.told[-1]
