@@ -12,13 +12,17 @@ from services.retrainer.dataset import Dataset, load_dataset
 from services.retrainer.gate import DataRefused
 from services.retrainer.learn import learn
 from services.retrainer.tables import table
+from services.scorer.versions import Versions
 from shared.core.answering import Curve, Post
 from shared.core.bundle import GOLDEN, REFERENCE, Golden
 from shared.core.codec import RecordCodec
 from shared.core.errors import ModelRefused
 from shared.core.pipeline import PipelineSpec
+from shared.core.records import Rollout
 from shared.core.reference import Reference
 from shared.core.scoring import Version, answers
+from shared.runtime.clock import SystemClock
+from shared.runtime.health import Health
 from tests.support.bundles import Kit, make_kit, write_history
 from tests.support.spec import make_spec, make_tree
 
@@ -106,6 +110,9 @@ def test_calibrated_classes(tmp_path: Path, task: str, kind: str) -> None:
     manifest = kit.store().get(kit.ref).manifest
     assert len(manifest.post.calibration) == (1 if task == "binary" else 3)
     assert manifest.metrics["log_loss"] < manifest.metrics["baseline_log_loss"]
+    versions = Versions(spec, RecordCodec(spec), kit.store(), Health(SystemClock(), max_turn_age=60))
+    versions.table.put(Rollout(spec.name, 1, kit.ref, "active"))
+    assert versions.scoring(1).version.post == manifest.post
     plain = make_kit(tmp_path / "plain", task, spec_with(task)).manifest()
     assert plain.post == Post()
     assert manifest.metrics["ece"] != plain.metrics["ece"]
