@@ -53,7 +53,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
     log = tmp_path / "log"
     with log.open("wb") as output:
         demo = subprocess.Popen(COMMAND, env=environment(tmp_path), stdout=output, stderr=subprocess.STDOUT)
-    until(lambda: moment in log.read_text() or demo.poll() is not None, f"the demo to say {moment}", 90)
+    until(lambda: moment in log.read_text() or demo.poll() is not None, f"the demo to say {moment}", 240)
     demo.send_signal(signal.SIGINT)
     assert demo.wait(60) == 130, log.read_text()
     assert left_behind(tmp_path) == []
