@@ -128,7 +128,7 @@ def _model(made: Draft) -> list[str]:
         return [
             "model:",
             "  estimator: sklearn.ensemble.IsolationForest",
-            "  parameters: {n_estimators: 200}",
+            "  parameters: {n_estimators: 100}",
             "  impute: median",
             "  category: onehot",
         ]
