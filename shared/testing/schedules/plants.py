@@ -7,7 +7,7 @@ from typing import Final, cast
 from shared.core.errors import Indefinite, LogError
 from shared.core.ports import Batch, Block, Message
 from shared.core.records import Committed, Note
-from shared.core.rollout import Split, is_control
+from shared.core.rollout import Split, is_control, split
 from shared.runtime.controls import Barriers
 from shared.runtime.delivery import AtLeastOnce, ExactlyOnce
 from shared.runtime.loop import Loop
@@ -60,6 +60,15 @@ class LateBarrier(Barriers):
             if is_control(this.headers() or []) and this.partition() == following.partition():
                 late[i], late[i + 1] = following, this
         return super().split(late, notes)
+
+
+class StaleCopy(Barriers):
+    """A worker's own copy of `models` is believed, although the note of a partition says more: as it once was."""
+
+    def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
+        """See `Controls`."""
+        cut = split(messages, notes, self._read(False), local=self._local)
+        return super().split(messages, notes) if cut.forged or cut.stranded else cut
 
 
 class FreshToken(Loop):
@@ -194,6 +203,7 @@ PLANTS: Final = {
     "offset one too short": _plant("I2 I6 live", exactly_once=OffsetTooShort),
     "no rewind after an abort": _plant("I3 I8 live", loop=NoRewind),
     "a barrier applied late": _plant("I8", controls=LateBarrier),
+    "an old copy of models believed": _plant("I8", controls=StaleCopy),
     "group metadata taken at the commit": _plant("I2", loop=FreshToken),
     "fencing ignored": _plant("I7", log=NoFencing),
     "dead letters outside of the transaction": _plant("I6", exactly_once=LettersOutside),

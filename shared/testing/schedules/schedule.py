@@ -60,6 +60,7 @@ class Schedule:
         self.under_way: list[Callable[[], None]] = []
         self.workers: list[Worker] = []
         self._posts: dict[int, Worker] = {}  # slot -> the process that its supervisor knows
+        self._chosen: Worker | None = None
         self._steps = self._lives = 0
         self.calm = False
         self._trouble = Trouble(self)
@@ -72,7 +73,9 @@ class Schedule:
         for slot in range(self.mix.slots):
             self.start(slot)
         while self._steps < self.length and not self.books.violations:
-            self._between()
+            chosen, self._chosen = self._chosen or self._pick(), None
+            if chosen is not None:
+                chosen.strand.resume()
         if not self.books.violations:
             self._peace()
         if not self.books.violations:
@@ -117,7 +120,7 @@ class Schedule:
         elif draw < mix.crash + mix.stall + mix.act:
             self._trouble.act()
         if name in TURN or worker.frozen or draw > 1.0 - mix.park:
-            self._park(worker)
+            self._give_way(worker)
         if worker.dead:
             raise Crash(worker.cause)
 
@@ -130,16 +133,24 @@ class Schedule:
         if worker.dead:
             raise Crash(worker.cause)
 
-    def _between(self) -> None:
-        """Someone goes on; now and then something happens before."""
+    def _give_way(self, worker: Worker) -> None:
+        """Who goes on is chosen here already: a change of threads is dear, and it may be this one again."""
+        self._chosen = self._pick()
+        if self._chosen is worker:
+            self._chosen = None
+        else:
+            self._park(worker)
+
+    def _pick(self) -> Worker | None:
+        """Who goes on; now and then something happens before."""
         self._steps += 1
         if self.dice.chance(self.mix.act):
             self._trouble.act()
         ready = [w for w in self.workers if not (w.dead or w.ended or w.frozen)]
         if not ready or self.dice.chance(self.mix.revive):
             self._trouble.revive()
-        if ready:
-            self.dice.one(ready).strand.resume()
+            ready = [w for w in self.workers if not (w.dead or w.ended or w.frozen)]
+        return self.dice.one(ready) if ready else None
 
     def _peace(self) -> None:
         """No more trouble: what is left must be done within a number of turns, and by those who live."""

@@ -23,7 +23,7 @@ def test_a_planted_bug_is_found(name: str, first: int) -> None:
 
     assert verdict.found is not None
     assert {name for name, n in verdict.violations.items() if n} & PLANTS[name].breaks
-    print(f"{name}: seed {verdict.found.seed}, cut to {verdict.found.length} steps, the {verdict.n}th of its campaign")
+    print(f"{name}: seed {verdict.found.seed}, cut to {verdict.found.length} steps, number {verdict.n} of its campaign")
 
 
 def test_what_was_found_is_found_again_by_its_seed() -> None:
