@@ -47,7 +47,8 @@ class Mix:
     """The conditions of one schedule. Chances are those of one step of the loop, `answer` of one call.
 
     `answered` is the call that is answered badly, empty for all; `revive` the chance, each time that one is picked,
-    that something is done for a worker that stands still or is not there.
+    that something is done for a worker that stands still or is not there; `lag` the chance that nothing of `models` has
+    arrived at a worker that looks.
     """
 
     exactly_once: bool
@@ -64,6 +65,7 @@ class Mix:
     answer: float
     answered: str
     revive: float
+    lag: float
     actions: Sequence[str]
 
 
@@ -97,5 +99,6 @@ def mixed(dice: Dice) -> Mix:
         answer=dice.one((0.0, 0.05, 0.15)) if not answered else 0.5,
         answered=answered,
         revive=dice.one((0.05, 0.15, 0.4)),
+        lag=dice.one((0.0, 0.5, 0.95)),
         actions=[name for name, weight in chosen for _ in range(weight)],
     )

@@ -118,17 +118,23 @@ class Stream:
 
 
 class Copy:
-    """One worker's copy of `models`: it lags behind, until it is asked to read on to the end."""
+    """One worker's copy of `models`: it lags behind, until it is asked to read on to the end.
 
-    def __init__(self, stream: Stream, dice: Dice) -> None:
-        self._stream, self._dice, self._read = stream, dice, 0
+    Args:
+        stream: whose `models` these are.
+        dice: say how much has arrived.
+        lag: chance, at each look, that nothing has.
+    """
+
+    def __init__(self, stream: Stream, dice: Dice, lag: float) -> None:
+        self._stream, self._dice, self._lag, self._read = stream, dice, lag, 0
         self.table = RolloutTable()
 
     def refresh(self, to_end: bool = False) -> RolloutTable:  # noqa: FBT001,FBT002 - `refresh(True)` is the port's shape
         """Take in what has arrived; with `to_end`, all that was written."""
         to_end = to_end or not self._read  # the first look is at the whole topic
         left = len(self._stream.models) - self._read
-        if left:
+        if left and (to_end or not self._dice.chance(self._lag)):
             for rollout in self._stream.models[self._read :][: left if to_end else self._dice.below(left + 1)]:
                 self.table.put(rollout)
                 self._read += 1

@@ -142,7 +142,7 @@ class Worker:
         self.frozen = self.ended = self._refused = False
         self.cause = ""  # of its death
         self.probe = Blind()
-        self._copy = Copy(broker.stream, broker.dice)
+        self._copy = Copy(broker.stream, broker.dice, broker.mix.lag)
         self.loop: Loop | None = None
         self.source: MemorySource | None = None
         self.strand: Strand = strands.take(self.main)
