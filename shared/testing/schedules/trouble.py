@@ -151,9 +151,13 @@ class Trouble:
         return "a late commit"
 
     def forget(self) -> str:
-        """An operator's reset to the same offset erases its note."""
+        """An operator's reset to the same offset erases its note.
+
+        Not while a transaction is open: what was committed to `rollouts` behind it cannot be read until it ends, and
+        would not be found. Kafka refuses a reset while the group has members, so only one just after a kill meets it.
+        """
         offsets = self._cast.group.offsets
-        if not offsets:
+        if not offsets or self._cast.log.open():
             return ""
         partition = self._dice.one(sorted(offsets))
         offsets[partition] = offsets[partition]._replace(note=Note())
