@@ -24,8 +24,9 @@ _SHAPE = re.compile(rb"[0-9]{13} ")
 class Picked(NamedTuple):
     """What a record gets: values and their age (s of event time, negative: newer), both None where nothing is usable.
 
-    `cause` is "" where all is well, else missing, stale (with values where the spec says `use`), wrong_entity,
-    wrong_schema or corrupt; a cache adds timeout and down.
+    `cause` is "" where all is well, `first` for an entity without earlier records in a group of aggregates (then with
+    counts of 0), else missing, stale (with values where the spec says `use`), wrong_entity, wrong_schema or corrupt; a
+    cache adds timeout and down.
     """
 
     values: Mapping[str, Any] | None
@@ -45,15 +46,15 @@ class AsOf(Protocol):
 
 
 class Nothing:
-    """The same cause for every time."""
+    """The same cause for every time; no values, or those that an entity has before its first record."""
 
     __slots__ = ("_answer",)
 
-    def __init__(self, cause: str) -> None:
-        self._answer: Answer = (None, None, cause)
+    def __init__(self, cause: str, values: Mapping[str, Any] | None = None) -> None:
+        self._answer: Answer = (values, None, cause)
 
     def at(self, at_ms: int) -> Answer:
-        """No values, whatever the time."""
+        """The same, whatever the time."""
         del at_ms
         return self._answer
 
@@ -72,6 +73,7 @@ class _Version(NamedTuple):
     growing: tuple[str, ...] = ()
 
 
+FIRST = "first"
 MISSING = Nothing("missing")
 CORRUPT = Nothing("corrupt")
 _NEVER = _Version(0, 0, 0, None, "missing")
@@ -86,11 +88,16 @@ class Versions:
         group: the group that the versions must name.
         entity: the entity that they must name.
         spec: the group's declaration.
+        whole: nothing was ever dropped from the value, as a cache drops what is older than `keep`.
     """
 
-    __slots__ = ("_entity", "_group", "_head", "_last", "_lines", "_max_age", "_parsed", "_spec", "_value", "newest")
+    __slots__ = (
+        *("_entity", "_group", "_head", "_last", "_lines", "_max_age", "_parsed", "_spec", "_value", "_whole"),
+        "newest",
+    )
 
-    def __init__(self, value: bytes, *, group: str, entity: str, spec: LookupSpec) -> None:
+    def __init__(self, value: bytes, *, group: str, entity: str, spec: LookupSpec, whole: bool = False) -> None:
+        self._whole = whole
         self._value = value
         self._group, self._entity, self._spec = group, entity, spec
         self._max_age = float(spec.max_age)
@@ -106,8 +113,8 @@ class Versions:
         since, until, time, values, cause, growing = self._last
         if not since <= at_ms < until:  # records come nearly in order, so most meet the version of the one before
             self._last = _, _, time, values, cause, growing = self._find(at_ms)
-        if values is None:
-            return None, None, cause
+        if values is None or cause:
+            return values, None, cause
         if growing:
             values = aged(values, growing, at_ms - time)
         age = (at_ms - time) / 1_000
@@ -127,13 +134,20 @@ class Versions:
         lines = self._lines
         i = bisect_right(lines, b"%013d~" % at_ms) - 1
         if i < 0 and not self._spec.allow_newer:
-            return _NEVER
+            return self._before(at_ms, len(lines))
         found = self._parsed.get(i)
         if found is None:
             line = lines[max(i, 0)]
             since = _time(line) if i >= 0 else float("-inf")
             found = self._parsed[i] = self._parse(line, since, _time(lines[i + 1]) if i + 1 < len(lines) else since)
         return found
+
+    def _before(self, at_ms: int, versions: int) -> _Version:
+        """What holds before the oldest version: there was none, unless the cache may have dropped it."""
+        oldest_kept = self.newest - float(self._spec.keep) * 1_000
+        known = self._whole or (at_ms >= oldest_kept and versions < self._spec.max_versions)
+        before = before_first(self._spec) if known else None
+        return _NEVER if before is None else _NEVER._replace(values=before, cause=FIRST)
 
     def _parse(self, line: bytes, since: float, until: float) -> _Version:
         if not _SHAPE.match(line):
@@ -160,13 +174,28 @@ def _time(line: bytes) -> int:
     return int(line[:DIGITS]) if _SHAPE.match(line) else -1
 
 
-def open_value(value: bytes | None, *, group: str, entity: str, spec: LookupSpec) -> Versions | Nothing:
+def before_first(spec: LookupSpec) -> Mapping[str, Any] | None:
+    """The values of an entity that no record named yet, in a group of aggregates; None for a group of producers'."""
+    if not spec.aggregates:
+        return None
+    return {name: 0 if one.take == "count" else None for name, one in spec.aggregates.items()}
+
+
+def absent(spec: LookupSpec) -> Nothing:
+    """What is known of an entity without any version."""
+    before = before_first(spec)
+    return MISSING if before is None else Nothing(FIRST, before)
+
+
+def open_value(
+    value: bytes | None, *, group: str, entity: str, spec: LookupSpec, whole: bool = False
+) -> Versions | Nothing:
     """Make a stored value answer questions; a truncated or foreign one is corrupt as a whole."""
     if value is None:
-        return MISSING
+        return absent(spec)
     if not value.endswith(b"\n") or not _SHAPE.match(value):
         return CORRUPT
-    return Versions(value, group=group, entity=entity, spec=spec)
+    return Versions(value, group=group, entity=entity, spec=spec, whole=whole)
 
 
 def pick(value: bytes | None, *, group: str, entity: str, at_ms: int, spec: LookupSpec) -> Picked:
@@ -210,7 +239,8 @@ class HistoryLookups:
         self._tables: dict[tuple[str, str | None], AsOf] = {}
         for (group, entity), versions in lines.items():
             value = b"".join(sorted(versions.values(), reverse=True))
-            self._tables[group, entity] = open_value(value, group=group, entity=entity, spec=specs[group])
+            self._tables[group, entity] = open_value(value, group=group, entity=entity, spec=specs[group], whole=True)
+        self._absent = {group: absent(spec) for group, spec in specs.items()}
 
     def get_many(self, entities: Mapping[str, Sequence[str | None]], times: Sequence[int]) -> Found:
         """As `Lookups.get_many`; an undeclared group is a bug (KeyError)."""
@@ -220,4 +250,4 @@ class HistoryLookups:
         return join(entities, times, tables)
 
     def _table(self, group: str, entity: str | None) -> AsOf:
-        return self._tables.get((group, entity), MISSING)
+        return self._tables.get((group, entity), self._absent[group] if entity else MISSING)

@@ -56,7 +56,7 @@ def prediction(spec: PipelineSpec) -> Schema:
     if spec.task == "multiclass":
         fields["probabilities"] = _probabilities(spec.labels.classes)
         schema["required"].append("probabilities")
-    fields["flags"]["items"] = {"type": "string", "examples": ["degraded", "stale", "unseen", "out_of_range"]}
+    fields["flags"]["items"] = {"type": "string", "examples": ["degraded", "stale", "first", "unseen", "out_of_range"]}
     return schema
 
 

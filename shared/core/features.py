@@ -22,6 +22,7 @@ from shared.core.ports import Found
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 DEGRADED, STALE, UNSEEN, OUT_OF_RANGE = "degraded", "stale", "unseen", "out_of_range"
+FIRST = "first"
 NAN = float("nan")
 
 
@@ -147,7 +148,8 @@ class FeatureBuilder:
                 continue
             stale = np.array([c == STALE for c in causes])
             gone = np.array([v is None for v in found.values[group]])
-            for name, marked in ((STALE, stale), (DEGRADED, gone)):
+            first = np.array([c == FIRST for c in causes])
+            for name, marked in ((STALE, stale), (DEGRADED, gone), (FIRST, first)):
                 if marked.any():
                     flags[name] = flags.get(name, np.zeros(len(rows), dtype=np.bool_)) | marked
             if self._spec.lookups[group].on_missing == "reject":

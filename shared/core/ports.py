@@ -155,7 +155,7 @@ class Found:
 
     `values[group][i]` is a mapping field -> value, or None where nothing usable was there; `ages[group][i]` its age
     in seconds of event time; `causes[group][i]` why it is None or stale: missing, stale, down, timeout, wrong_entity,
-    wrong_schema, corrupt; empty where all is well.
+    wrong_schema, corrupt; `first` before an entity's first aggregate; empty where all is well.
     """
 
     values: Mapping[str, Sequence[Mapping[str, Any] | None]] = field(default_factory=dict)

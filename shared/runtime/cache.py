@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.core.asof import MISSING, Answer, AsOf, Nothing, Versions, join, open_value
+from shared.core.asof import FIRST, MISSING, Answer, AsOf, Nothing, Versions, join, open_value
 from shared.core.errors import Unavailable
 from shared.core.metrics import Metrics
 from shared.core.pipeline import LookupSpec
@@ -53,7 +53,7 @@ class _Outdated:
 
     def at(self, at_ms: int) -> Answer:
         answer = self._table.at(at_ms)
-        return (None, None, self._cause) if answer[2] == "missing" else answer
+        return (None, None, self._cause) if answer[2] in ("missing", FIRST) else answer
 
 
 class FeatureCache:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.aggregates import Event, Plan, Window, aged, events, history, plans_of, usable
-from shared.core.asof import HistoryLookups
+from shared.core.asof import HistoryLookups, pick
 from shared.core.codec import RecordCodec
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import decode
+from shared.core.versions import encode_version
 from tests.support.spec import make_tree
 
 T0 = 1_767_225_600_000
@@ -183,8 +184,22 @@ def test_a_record_sees_what_was_before_it_and_never_itself() -> None:
     known = [Event("D1", time, f"r{i}", (float(i), None, None)) for i, time in enumerate(times)]
     found = HistoryLookups(history(plan, known), spec.lookups).get_many({"past": ["D1"] * 4}, times)
     seen = [value and (value["n"], value["weight"], value["idle"]) for value in found.values["past"]]
-    assert [None, (1, 0.0, 0.001), (2, 0.5, 0.399), (3, 1.0, 123.056)] == seen
-    assert ("missing", "", "", "") == found.causes["past"]
+    assert [(0, None, None), (1, 0.0, 0.001), (2, 0.5, 0.399), (3, 1.0, 123.056)] == seen
+    assert ("first", "", "", "") == found.causes["past"]
+
+
+def test_before_its_first_record_an_entity_has_counts_of_nothing_unless_the_cache_forgot() -> None:
+    """No version, or none so early: a count is 0; earlier than what a cache keeps, nothing is claimed."""
+    spec = make()
+    lookup, plan = spec.lookups["past"], plans_of(spec)[0]
+    updates = list(history(plan, [Event("D1", T0, "r", (1.0, None, None))]))
+    value = b"".join(encode_version(update, lookup.schema_version) for update in updates)
+    keep = int(lookup.keep * 1_000)
+    ask: dict[str, Any] = {"group": "past", "entity": "D1", "spec": lookup}
+    assert [0, None] == [(pick(None, at_ms=T0, **ask).values or {}).get(name) for name in ("n", "idle")]
+    seen = [pick(value, at_ms=at, **ask) for at in (T0, updates[0].time - keep, updates[0].time - keep - 1)]
+    assert ["first", "first", "missing"] == [one.cause for one in seen]
+    assert [0, 0, None] == [one.values and one.values["n"] for one in seen]
 
 
 def test_time_since_grows_in_versions_that_are_kept_open() -> None:

@@ -149,6 +149,14 @@ def test_looked_up_group_that_is_missing_degrades() -> None:
     assert (matrix.refused, np.isnan(matrix.values[:, 5]).tolist()) == ({}, [False, True, True])
 
 
+def test_an_entity_without_earlier_records_is_flagged_and_not_degraded() -> None:
+    """Values with the cause `first` are used: nothing was lost, so neither `degraded` nor a dead letter follows."""
+    found = Found({"weather": [{"wind": 1}, {"wind": 0}]}, {}, {"weather": ["", "first"]})
+    matrix = build({}, {}, lookup={"on_missing": "reject"}, found=found)
+    assert {name: marks.tolist() for name, marks in matrix.flags.items()} == {"first": [False, True]}
+    assert matrix.refused == {}
+
+
 def test_looked_up_group_that_is_missing_is_refused_where_declared() -> None:
     """`on_missing: reject` makes a dead letter that names the group and the cause."""
     found = Found({"weather": [{"wind": 1}, None]}, {}, {"weather": ["", "down"]})
