@@ -38,9 +38,13 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Searched(msgspec.Struct, frozen=True):
-    """What a search found. `table` has every combination, the best first; `seconds` is the time that it took."""
+    """What a search found. `table` has every combination, the best first; `seconds` is the time that it took.
+
+    `records` is how many it looked at, in all folds together.
+    """
 
     metric: str
+    records: int
     folds: int
     fits: int
     seconds: float
@@ -97,6 +101,7 @@ def search(spec: PipelineSpec, data: Table, watch: Watch, *, jobs: int = 0) -> S
     check_search(spec)
     grid = [dict(combination) for combination in ParameterGrid(spec.model.search)]
     metric = spec.model.metric or DEFAULT_METRIC[spec.task]
+    data = drawn(spec, data)
     work = _Work(spec, data, folds_of(spec, data.y, data.times), grid, metric)
     begin, scores = time.monotonic(), Scores()
     best: Tried | None = None
@@ -109,6 +114,18 @@ def search(spec: PipelineSpec, data: Table, watch: Watch, *, jobs: int = 0) -> S
                 best = tried if best is None or is_better(metric, tried.mean, best.mean) else best
             watch(Step(metric, done, len(places), time.monotonic() - begin, best))
     return _searched(work, scores, time.monotonic() - begin)
+
+
+def drawn(spec: PipelineSpec, data: Table) -> Table:
+    """The records that a search looks at: all, or `model.folds.records` of them, drawn by the seed, in order of time.
+
+    Many small fits choose as well as few large ones, and a grid of a thousand fits is otherwise a matter of hours.
+    """
+    most = spec.model.folds.records
+    if most is None or most >= len(data):
+        return data
+    rng = np.random.default_rng(spec.model.seed)
+    return data.rows(np.sort(rng.choice(len(data), most, replace=False)))
 
 
 def check_search(spec: PipelineSpec) -> None:
@@ -164,5 +181,13 @@ def _searched(work: _Work, scores: Scores, seconds: float) -> Searched:
     ordered = sorted(tried, key=lambda one: -one.mean if higher else one.mean)  # stable: of equals the first declared
     best, fits = ordered[0], len(work.grid) * len(work.folds)
     return Searched(
-        work.metric, len(work.folds), fits, round(seconds, 1), best.parameters, best.mean, best.std, tuple(ordered)
+        work.metric,
+        len(work.data),
+        len(work.folds),
+        fits,
+        round(seconds, 1),
+        best.parameters,
+        best.mean,
+        best.std,
+        tuple(ordered),
     )

@@ -131,6 +131,7 @@ class FoldsSpec(Spec, frozen=True, kw_only=True):
 
     kind: Literal["chronological", "stratified"] = "chronological"
     count: Annotated[int, Meta(ge=2)] = 5
+    records: Annotated[int, Meta(ge=100)] | None = None
 
 
 class IntervalSpec(Spec, frozen=True, kw_only=True):

@@ -98,6 +98,7 @@ MEANINGS: dict[type, dict[str, str]] = {
     p.FoldsSpec: {
         "kind": "Each fold is judged on later records, or on a stratified share of all.",
         "count": "How many folds.",
+        "records": "The most records a search looks at, drawn by `seed` over the whole time; left out: all.",
     },
     p.IntervalSpec: {
         "coverage": "The share of values that shall lie in their interval.",

@@ -113,7 +113,8 @@ def _searched(report: "TrainReport") -> list[str]:
         return []
     best = ", ".join(f"{name}={value}" for name, value in found.best.items())
     count = f"{len(found.table):,} combinations, {found.fits:,} fits in {found.seconds:.0f} s"
-    return [f"search: {best} ({found.metric} {found.mean:.4g} +- {found.std:.2g} over {found.folds} folds; {count})"]
+    judged = f"{found.metric} {found.mean:.4g} +- {found.std:.2g} over {found.folds} folds of {found.records:,} records"
+    return [f"search: {best} ({judged}; {count})"]
 
 
 class _Progress:

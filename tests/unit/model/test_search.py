@@ -15,7 +15,7 @@ from services.retrainer.dataset import load_dataset
 from services.retrainer.folds import by_time, folds_of
 from services.retrainer.gate import DataRefused
 from services.retrainer.learn import learn
-from services.retrainer.search import Step, search
+from services.retrainer.search import Step, drawn, search
 from services.retrainer.tables import Table, table
 from shared.core.codec import RecordCodec
 from shared.core.errors import UserError
@@ -68,6 +68,24 @@ def test_a_value_that_is_refused_without_a_search_names_its_key(tmp_path: Path) 
     data = load_dataset(spec, codec, write_history(tmp_path), until=None, progress=lambda _: None)
     with pytest.raises(UserError, match=r"model\.parameters: The 'max_iter' parameter"):
         learn(spec, codec, data, lambda _: None)
+
+
+def test_a_search_may_look_at_a_share_of_the_records(tmp_path: Path) -> None:
+    """As many as declared, the same ones each time, spread over the whole time and in its order; said in the report."""
+    spec = spec_with(folds={"records": 100, "count": 2})
+    data = table_of(spec, tmp_path)
+    some = drawn(spec, data)
+    assert (100, True) == (len(some), bool((np.diff(some.times) >= 0).all()))
+    assert np.array_equal(some.index, drawn(spec, data).index)
+    assert some.times[0] < data.times[len(data) // 10]
+    assert some.times[-1] > data.times[-len(data) // 10]
+    assert len(data) == len(drawn(spec_with(folds={"records": 10_000}), data))
+    assert (
+        100
+        == search(
+            spec_with(folds={"records": 100, "count": 2}, search={"max_iter": [1]}), data, lambda _: None, jobs=1
+        ).records
+    )
 
 
 @pytest.mark.parametrize(
