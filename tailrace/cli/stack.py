@@ -92,10 +92,11 @@ def status(*, as_json: _Json = False, state: _State = None) -> None:
     elif seen.pid is None:
         print(f"nothing runs on {seen.state} (start it: tailrace up)")
     else:
+        width = max(len(part.name) for part in seen.parts) if seen.parts else 0
         for name, parts in by_pipeline(seen).items():
             print(f"{name or 'servers'}  {_memory(parts)}")
             for part in parts:
-                print(f"  {_row(part)}")
+                print(f"  {_row(part, width)}")
         print(f"{seen.state}  pid {seen.pid}  up {_span(seen.uptime_s)}  {seen.rss_mb:.0f} MB in all")
     raise typer.Exit(0 if seen.ok else 1)
 
@@ -124,7 +125,7 @@ def _memory(parts: "list[PartStatus]") -> str:
     return f"{sum(part.rss_mb or 0.0 for part in parts):,.0f} MB"
 
 
-def _row(part: "PartStatus") -> str:
+def _row(part: "PartStatus", width: int) -> str:
     mark = "ok" if part.ok else "!!"
     pid = f"pid {part.pid}" if part.pid is not None else ""
     memory = f"{part.rss_mb:.0f} MB" if part.rss_mb is not None else ""
@@ -132,7 +133,7 @@ def _row(part: "PartStatus") -> str:
     if part.state == "left out":
         restarts = part.last_exit
     return (
-        f"{mark} {part.name:<20} {part.state:<9} {part.address:<32} {pid:<12} {_span(part.uptime_s):>7} "
+        f"{mark} {part.name:<{width}} {part.state:<9} {part.address:<32} {pid:<12} {_span(part.uptime_s):>7} "
         f"{memory:>7}  {restarts}{'  ' if restarts else ''}{part.log}"
     ).rstrip()
 

@@ -1,5 +1,6 @@
 """Several pipelines on one stack: all files checked before anything starts, each one's failures its own afterwards."""
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ TRAINING_S = 3_600.0
 SCORING_S = 60.0
 _POLL_S = 0.1
 _LONGEST = 300
+_PROGRESS = re.compile(r" *[0-9.]+ s  ")  # `tailrace train` says so how long it has been at work
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ def train(one: Wanted, endpoints: Endpoints, state: Path, supervisor: Supervisor
     """Train a pipeline in a process of its own, so that its memory is gone afterwards.
 
     Returns:
-        What the training said last.
+        What the training found, as the command prints it: a line or a few.
 
     Raises:
         UserError: it failed; carries its reason.
@@ -117,7 +119,7 @@ def train(one: Wanted, endpoints: Endpoints, state: Path, supervisor: Supervisor
     last = said[-1].strip()[:_LONGEST] if said else ""
     if status.last_code:
         raise UserError(last.removeprefix("tailrace: ") or status.last_exit, remedy=f"see {log}")
-    return last
+    return "\n".join(line.strip() for line in said if not _PROGRESS.match(line))
 
 
 def await_scoring(programs: Sequence[Program], timeout: float) -> bool:

@@ -132,7 +132,8 @@ def _models(stack: Stack, request: UpRequest, started: Sequence[Wanted]) -> None
                 to_stderr(f"{one.name} has no model yet: tailrace train {one.pipeline.folder} (or `up --train`)")
                 continue
             to_stderr(f"{one.name} has no model yet: training (log {stack.state.logs / f'train-{one.name}.log'})")
-            to_stderr(f"  {train(one, stack.endpoints, stack.state.path, stack.supervisor)}")
+            found = train(one, stack.endpoints, stack.state.path, stack.supervisor)
+            to_stderr("  " + found.replace("\n", "\n  "))
             if not await_scoring(one.programs, SCORING_S):
                 to_stderr(f"{one.name} does not score yet: tailrace doctor {one.pipeline.folder}")
         except TailraceError as error:
