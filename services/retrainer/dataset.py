@@ -52,6 +52,7 @@ class Dataset:
     known: NDArray[np.int64]
     refused: Mapping[str, int]
     unlabelled: int
+    young: int
     duplicates: int
     labelled: bool = True
 
@@ -81,7 +82,7 @@ def load_dataset(
     labels = None if files.labels is None else _labels(spec, files.labels, end)
     progress("no labels: learning what is usual" if labels is None else f"{len(labels):,} labels")
     kept = Kept(spec, codec)
-    rows, times, refused, duplicates, unlabelled = _records(spec, codec, files.records, (begin, end), labels, kept)
+    rows, times, refused, out = _records(spec, codec, files.records, (begin, end), labels, kept)
     progress(f"{len(rows):,} {'' if labels is None else 'labelled '}records")
     order = sorted(range(len(rows)), key=times.__getitem__)
     rows, times = [rows[i] for i in order], [times[i] for i in order]
@@ -90,11 +91,11 @@ def load_dataset(
     moments = np.array(times, dtype=np.int64)
     if labels is None:
         y = np.full(len(rows), np.nan)
-        return Dataset(rows, found, y, moments, moments, refused, unlabelled, duplicates, labelled=False)
+        return Dataset(rows, found, y, moments, moments, refused, *out, labelled=False)
     matched = [labels[i] for i in map(codec.getter(spec.record.id), rows)]
     known = np.array([label.time for label in matched], dtype=np.int64)
     y = np.array([_target(spec, label) for label in matched], dtype=np.float64)
-    return Dataset(rows, found, y, moments, known, refused, unlabelled, duplicates)
+    return Dataset(rows, found, y, moments, known, refused, *out)
 
 
 def bound(text: str, key: str) -> int | None:
@@ -145,12 +146,13 @@ def _records(
     between: tuple[int | None, int | None],
     labels: Mapping[str, Label] | None,
     kept: Kept,
-) -> tuple[list[Row], list[int], dict[str, int], int, int]:
+) -> tuple[list[Row], list[int], dict[str, int], tuple[int, int, int]]:
+    """Rows and their times; refusals by reason; how many had no label, were too young for one, or repeat an id."""
     rows: list[Row] = []
     times: list[int] = []
     refused: dict[str, int] = {}
     seen: set[str] = set()
-    duplicates = unlabelled = 0
+    duplicates = unlabelled = young = 0
     begin, end = between
     horizon = int(spec.labels.horizon * 1000)
     for values in _chunks(_encoded(spec, read_rows(path)), _CHUNK):
@@ -166,13 +168,15 @@ def _records(
             label = None if labels is None else labels.get(name)
             if name in seen:
                 duplicates += 1
+            elif labels is not None and end is not None and at + horizon > end:
+                young += 1  # of these only the quick labels are known: they would teach that quick ones are common
             elif labels is not None and (label is None or label.time > at + horizon):
                 unlabelled += 1
             else:
                 rows.append(row)
                 times.append(at)
             seen.add(name)
-    return rows, times, refused, duplicates, unlabelled
+    return rows, times, refused, (unlabelled, young, duplicates)
 
 
 def _encoded(spec: PipelineSpec, rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:

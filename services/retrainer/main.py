@@ -105,7 +105,7 @@ def train(
     data = load_dataset(spec, codec, files, until=until, progress=progress)
     warnings = check_data(spec, data)
     learned = learn(spec, codec, data, progress, watch=watch)
-    left_out = {**data.refused, "unlabelled": data.unlabelled, "duplicates": data.duplicates}
+    left_out = {**data.refused, "unlabelled": data.unlabelled, "young": data.young, "duplicates": data.duplicates}
     if out is not None:
         ref, run_id = write_bundle(learned.content, LOCAL_VERSION, out, signer.sign), ""
     else:
