@@ -20,7 +20,7 @@ from shared.runtime.breaker import Breaker
 CERTAIN_MAX_AGE = 30.0
 """Seconds for which an entry that reaches beyond a record is believed: a correction or a late update may still come."""
 CHUNK = 1_000
-"""Entities of one MGET. A batch with more asks again within the same deadline: what comes in time is not lost."""
+"""Entities of one MGET. A batch with more asks again, with as much more time: what comes in time is not lost."""
 _OVERHEAD = 1_000
 """Bytes that an entry takes besides its value, roughly."""
 _Key = tuple[str, str]
@@ -72,7 +72,7 @@ class FeatureCache:
         local_max_age: seconds.
         local_size: entries kept, least recently used out first.
         local_bytes: bytes of values kept, likewise.
-        timeout: seconds that a batch waits at most for Redis.
+        timeout: seconds that each `CHUNK` of a batch waits at most for Redis; one that was quick leaves its rest over.
         breaker: keeps batches from waiting when Redis has just failed several of them.
     """
 
@@ -126,8 +126,8 @@ class FeatureCache:
         answers: list[AsOf] = []
         begin = self._clock.monotonic()
         try:
-            for start in range(0, len(wanted), CHUNK):
-                answers += self._ask(wanted[start : start + CHUNK], begin)
+            for turn, start in enumerate(range(0, len(wanted), CHUNK), 1):
+                answers += self._ask(wanted[start : start + CHUNK], begin, turn * self._timeout)
         except TimeoutError:
             return self._cut_short(answers, wanted, "timeout")
         except Unavailable:
@@ -138,9 +138,9 @@ class FeatureCache:
         self._breaker.succeeded()
         return answers
 
-    def _ask(self, wanted: Sequence[_Key], begin: float) -> list[AsOf]:
+    def _ask(self, wanted: Sequence[_Key], begin: float, budget: float) -> list[AsOf]:
         asked = self._clock.monotonic()
-        left = self._timeout - (asked - begin)
+        left = budget - (asked - begin)
         if left <= 0:
             raise TimeoutError
         keys = [entity_key(self._pipeline, group, entity) for group, entity in wanted]

@@ -197,12 +197,12 @@ def test_local_cache_is_bounded() -> None:
 
 
 def test_what_comes_in_time_is_used() -> None:
-    """A batch too large for the deadline gets what came in time; the rest is a timeout, the breaker stays closed."""
+    """A batch that takes longer than its MGETs may gets what came in time; the rest is a timeout, the breaker closed."""
     rig = Rig()
     names = [str(i) for i in range(3 * CHUNK)]
     for i, name in enumerate(names):
         rig.reader.put(0, float(i), name)
-    rig.reader.took = lambda: rig.clock.advance(0.03)
+    rig.reader.took = lambda: rig.clock.advance(0.08)  # 50 ms are allowed for each
     for _ in range(4):
         rig.clock.advance(1.0)
         found = rig.cache.get_many({"g": names}, [T0 + 1] * len(names))
