@@ -7,7 +7,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint unit system bench lock clean
+.PHONY: help setup setup-dev demo test lint unit system verify bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,15 @@ unit: setup  ## tests without a broker
 
 system: setup  ## tests on the embedded stack
 	@$(BIN)/pytest -q tests/contract tests/system $(ARGS)
+
+verify: setup  ## every promise at full size: 3 seeds of 20 kills and 3 broker kills in 100,000 records, and the controls (25 min)
+	@$(BIN)/tailrace verify simulation
+	@for seed in 1 2 3; do $(BIN)/tailrace verify delivery flights --seed $$seed --broker-kills 3 $(ARGS) || exit 1; done
+	@$(BIN)/tailrace verify frozen-batch flights
+	@echo "the controls: here the checker must find what is wrong" >&2
+	@$(BIN)/tailrace verify delivery flights --guarantee at_least_once --records 10000 --kills 5 --freezes 0 --broker-kills 0; \
+	  test $$? -eq 1
+	@$(BIN)/tailrace verify frozen-batch flights --planted; test $$? -eq 1
 
 bench: setup  ## records/s, CPU and memory of the scorer beside a bare loop
 	@$(BIN)/tailrace bench scorer $(ARGS)
