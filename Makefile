@@ -7,7 +7,7 @@ export UV_SYSTEM_CERTS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint unit system verify bench lock clean
+.PHONY: help setup setup-dev demo test lint unit system verify bench bench-peers lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ verify: setup  ## every promise at full size: 3 seeds of 20 kills and 3 broker k
 
 bench: setup  ## records/s, CPU and memory of the scorer beside a bare loop
 	@$(BIN)/tailrace bench scorer $(ARGS)
+
+bench-peers: setup  ## the same records scored by Quix Streams, FastStream, Bytewax and Faust, each in its own environment
+	@$(BIN)/tailrace bench peers $(ARGS)
 
 clean:  ## remove what was made here: .venv, caches, the local state folder
 	@if [ -x $(BIN)/tailrace ]; then $(BIN)/tailrace down >/dev/null 2>&1 || true; fi

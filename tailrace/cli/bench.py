@@ -67,3 +67,31 @@ def tasks(
         result = measure(Path(folder), records)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def peers(
+    *,
+    records: Annotated[int, typer.Option(min=10_000, help="Records to score in each run.")] = 200_000,
+    peer: Annotated[list[str] | None, typer.Option("--peer", help="Only this one; can be given again.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score the same records with Quix Streams, FastStream, Bytewax and Faust, beside a bare loop and our scorer.
+
+    Each framework has an environment of its own, from its own lock, kept in the cache. Exit code 1 if one could not
+    run, or if ours is not as many times as fast as it is to be.
+
+    Example: `tailrace bench peers --records 50000 --peer bytewax`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from tailrace.bench.peer_result import table  # noqa: PLC0415 - the same
+    from tailrace.bench.peers import measure  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+
+    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
+        result = measure(Path(folder), records, peer or ())
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
