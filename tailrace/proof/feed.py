@@ -48,7 +48,8 @@ class Feed(threading.Thread):
                     self._publisher.send(self._topic, key, value, None, None)
                     self.sent += 1
                     due -= 1.0
-            self._publisher.flush(_FLUSH_S)
+            if not self._ended.is_set():
+                self._publisher.flush(_FLUSH_S)
         except Exception as error:  # noqa: BLE001 - handed to the thread that waits
             self.broken = error
 

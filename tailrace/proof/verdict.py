@@ -113,7 +113,7 @@ def _table(v: Verdict) -> list[str]:
     cells = []
     for name, count in v.violations.items():
         of = f" of {v.n:,}" if name in OF_RECORDS else ""
-        cells.append(f"{name} {NAMES[name]:<15}{count:,}{of}")
+        cells.append(f"{name:<4}{NAMES[name]:<15}{count:,}{of}")
     return ["".join(f"{cell:<38}" for cell in cells[i : i + 3]).rstrip() for i in range(0, len(cells), 3)]
 
 
