@@ -197,7 +197,7 @@ def test_local_cache_is_bounded() -> None:
 
 
 def test_what_comes_in_time_is_used() -> None:
-    """A batch that takes longer than its MGETs may gets what came in time; the rest is a timeout, the breaker closed."""
+    """A batch that takes longer than its MGETs may gets what came in time; the rest is a timeout."""
     rig = Rig()
     names = [str(i) for i in range(3 * CHUNK)]
     for i, name in enumerate(names):
