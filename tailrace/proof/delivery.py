@@ -20,7 +20,7 @@ from tailrace.proof.evidence import Evidence, attempts_of
 from tailrace.proof.feed import Feed
 from tailrace.proof.live import Live, Offsets
 from tailrace.proof.material import messages
-from tailrace.proof.nemesis import Nemesis, Struck
+from tailrace.proof.nemesis import BACK_S, Nemesis, Struck
 from tailrace.proof.plan import RANDOM, Request, plan
 from tailrace.proof.rescore import right
 from tailrace.proof.scene import Say, Scene, scene
@@ -69,7 +69,7 @@ class Run:
             if self._request.guarantee == "exactly_once" or name not in TRANSACTIONAL:
                 findings[name] = check(evidence)
         findings["I9"], rescored = right(evidence, journal)
-        findings["I12"] = Finding(left, (f"{left} records without an outcome after {LIVE_S:g} s",) if left else ())
+        findings["I12"] = self._live_again(left)
         findings["I17"] = self._shutdown()
         return self._sum_up(evidence, findings, rescored, drained)
 
@@ -157,6 +157,14 @@ class Run:
         finally:
             reader.close()
         return {r.epoch: r.champion for r in table if r.state == "active"}
+
+    def _live_again(self, left: int) -> Finding:
+        """I12: all is done in time, and after the broker's return every partition goes on by itself."""
+        outages = [one.outage for one in self._nemesis.struck if one.kind == "broker" and one.outage is not None]
+        late = [outage for outage in outages if outage.seconds is None or outage.seconds > BACK_S]
+        said = [f"{left} records without an outcome after {LIVE_S:g} s"] if left else []
+        said += [f"partitions {sorted(o.waiting)} were late after the broker's return ({o.seconds} s)" for o in late]
+        return Finding(left + len(late), tuple(said[:3]))
 
     def _shutdown(self) -> Finding:
         """I17: who was stopped in order ended with 0, and no transaction is left open."""

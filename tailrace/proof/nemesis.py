@@ -17,6 +17,7 @@ from tailrace.proof.scene import Say, Scene, announce_second
 from tailrace.proof.trail import Told, order, read_on, trail_of, withdraw
 
 TAIL_S = 2.0
+BACK_S = 30.0  # s after the broker's return within which every partition must go on
 _STEP_S = 15.0  # for a worker to come to a step
 _SOON_S = 0.05
 _ROLLOUT_S = 90.0
@@ -127,6 +128,9 @@ class Nemesis:
             time.sleep(_SOON_S)
         away = supervisor.wait_ready("kafka", _BROKER_S, through_restarts=True)
         outage = self._live.away(self._scene.pipeline.spec.partitions, time.time())
+        back = time.monotonic()
+        while outage.seconds is None and time.monotonic() - back < BACK_S:
+            time.sleep(_SOON_S)  # nothing else strikes meanwhile: it is the broker's return that is measured
         return Struck("broker", RANDOM, outage, f"back after {away:.1f} s")
 
     def _join(self, _: Fault) -> Struck:
