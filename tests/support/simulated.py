@@ -59,3 +59,15 @@ def column(dataset: Dataset, group: str, name: str) -> NDArray[np.float64]:
 def delays_of(world: World) -> NDArray[np.float64]:
     """Days from each record to each of its labels, in the order of the labels."""
     return np.asarray((world.labels.time - world.times[world.labels.index]) / DAY_MS, dtype=np.float64)
+
+
+def halves(world: World, values: NDArray[Any]) -> tuple[float, float]:
+    """The means before and after the first change, of values that are there."""
+    start = world.changes[0].start_ms
+    numbers = np.array([np.nan if value is None else float(value) for value in values.tolist()])
+    return float(np.nanmean(numbers[world.times < start])), float(np.nanmean(numbers[world.times >= start]))
+
+
+def absent(values: NDArray[Any]) -> NDArray[np.float64]:
+    """1 where there is no value."""
+    return np.array([value is None for value in values.tolist()], dtype=np.float64)

@@ -9,22 +9,10 @@ from numpy.typing import NDArray
 from shared.simulation.facts import facts
 from shared.simulation.scenario import SCENARIOS
 from shared.simulation.world import Request, World
-from tests.support.simulated import DAY_MS, column, delays_of, module_of, shown, spec_of, world_of
+from tests.support.simulated import DAY_MS, absent, column, delays_of, halves, module_of, shown, spec_of, world_of
 
 NAME = "heavy_equipment"
 Floats = NDArray[np.float64]
-
-
-def halves(world: World, values: NDArray[np.generic]) -> tuple[float, float]:
-    """The means before and after the first change, of numbers that are there."""
-    start = world.changes[0].start_ms
-    numbers = np.array([np.nan if value is None else float(value) for value in values.tolist()])
-    return float(np.nanmean(numbers[world.times < start])), float(np.nanmean(numbers[world.times >= start]))
-
-
-def absent(values: NDArray[np.generic]) -> Floats:
-    """1 where there is no value."""
-    return np.array([value is None for value in values.tolist()], dtype=np.float64)
 
 
 def median_of(world: World) -> Floats:
@@ -33,22 +21,16 @@ def median_of(world: World) -> Floats:
     return world.truth.median
 
 
-def test_every_record_is_one_that_the_pipeline_takes(tmp_path: Path) -> None:
-    """Nothing is refused, every record with a label can be trained on, and finds the market of its group's month."""
+def test_every_record_finds_its_market(tmp_path: Path) -> None:
+    """Every sale has the market of its group's month."""
     world = world_of(NAME)
     _, data = shown(NAME, world, tmp_path)
-    assert {} == dict(data.refused)
-    assert len(np.unique(world.labels.index)) == len(data)
     assert not np.isnan(column(data, "market", "price_index")).any()
 
 
 def test_values_are_in_their_ranges_and_plausible() -> None:
-    """All declared ranges hold; prices lie between a wreck's and a large dozer's; a fifth of the sales are resales."""
+    """Prices lie between a wreck's and a large dozer's; a fifth of the sales are resales."""
     world = world_of(NAME, records=15_000)
-    for name, field in spec_of(NAME).record.fields.items():
-        if field.minimum is not None and field.maximum is not None:
-            values = [value for value in world.records[name].tolist() if value is not None]
-            assert field.minimum <= min(values) <= max(values) <= field.maximum, name
     assert 500 < world.truth.y.min() < world.truth.y.max() < 700_000
     assert 30_000 < np.median(world.truth.y) < 50_000
     assert 0.12 < 1 - len(np.unique(world.records["machine_id"])) / len(world) < 0.25
@@ -85,26 +67,6 @@ def test_the_truth_is_not_in_the_records() -> None:
     assert all(abs(np.corrcoef(values, np.log(world.truth.y))[0, 1]) < 0.9 for values in numbers)
 
 
-def test_the_same_seed_gives_the_same_rows() -> None:
-    """Records, labels and truth depend on the request alone; another seed gives others."""
-    simulate, request = module_of(NAME)["simulate"], Request(SCENARIOS["mixed"], 600, 11)
-    one, two, other = simulate(request), simulate(request), simulate(Request(SCENARIOS["mixed"], 600, 12))
-    assert all((one.records[name] == two.records[name]).all() for name in one.records)
-    assert (one.truth.y == two.truth.y).all()
-    assert (one.labels.time == two.labels.time).all()
-    assert (one.truth.y != other.truth.y).any()
-
-
-@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"stationary"}))
-def test_nothing_differs_before_the_first_change(scenario: str) -> None:
-    """The records before a change are those of the same seed without it."""
-    world, same = world_of(NAME, scenario), world_of(NAME)
-    early = world.times < world.changes[0].start_ms
-    for name in world.records:
-        assert (world.records[name][early] == same.records[name][early]).all()
-    assert (world.truth.y[early] == same.truth.y[early]).all()
-
-
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
 def test_the_truth_is_the_law_of_what_comes_true(scenario: str) -> None:
     """Before and after every change half of the prices lie below the true median, whatever the meter shows or hides."""
@@ -135,7 +97,7 @@ def test_supply_acts_as_the_platform_counts_it(tmp_path: Path) -> None:
     places = [place[str(codec.getter("sale")(row))] for row in data.rows]
     codes = np.unique(world.records["model_id"], return_inverse=True)[1]
     again = module_of(NAME)["stepped_count"](world.times, codes, over_ms=90 * DAY_MS, every_ms=DAY_MS)
-    np.testing.assert_array_equal(column(data, "model_market", "model_sales"), again[places])
+    np.testing.assert_array_equal(column(data, "model_market", "model_sales"), np.nan_to_num(again[places]))
     assert np.nanmax(again) > 50
 
 
@@ -206,9 +168,3 @@ def test_a_new_category_appears() -> None:
     before, after = halves(world, new)
     assert 0.0 == before
     assert 0.02 < after < new[3_200:].mean()
-
-
-@pytest.mark.parametrize("records", [1, 13, 25])
-def test_a_tiny_stream_is_one_too(records: int) -> None:
-    """Every scenario gives as many records as were asked for."""
-    assert all(records == len(world_of(NAME, scenario, records)) for scenario in SCENARIOS)

@@ -142,7 +142,7 @@ def test_earlier_records_are_as_the_platform_keeps_them() -> None:
     )
     rows = [row or {} for row in found.values["surveys"]]
     pairs = {
-        "surveys_count": known.count,
+        "surveys_count": np.nan_to_num(known.count),
         "weight_mean": known.mean,
         "weight_last": known.last,
         "survey_since": known.since,
