@@ -14,6 +14,7 @@ from shared.core.errors import UserError
 from tailrace.initialise.source import Source
 
 MAX_REJECTED = 0.1  # share of lines above which the file as a whole is suspect
+MAX_COLUMNS = 5_000  # each becomes a line of pipeline.yaml and is looked at on its own
 _CHUNK = 20_000
 _MAX_SPAN = 1_000  # lines of one row: a quote that is never closed would swallow the rest of the file
 Lines = NDArray[np.int64]
@@ -67,7 +68,8 @@ def read_table(source: Source) -> Table:
     """Take a CSV apart.
 
     Raises:
-        UserError: there is no row, the first line is no header, or more than 10 % of the lines cannot be read.
+        UserError: there is no row, the first line is no header or has too many columns, or more than 10 % of the lines
+            cannot be read.
     """
     header = _header(source)
     reader = _Reader(source, len(header), nul=any("\0" in line for line in source.lines))
@@ -95,7 +97,7 @@ def text_of(source: Source, start: int, end: int) -> str:
 
 def usable_names(header: list[str]) -> tuple[list[str], dict[str, str]]:
     """Names that a record can have: printable, without quotes and backslashes, unique; and which were changed."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     renamed: dict[str, str] = {}
     for number, original in enumerate(header, 1):
         clean = "".join(c if c.isprintable() else " " for c in original.strip())
@@ -105,8 +107,8 @@ def usable_names(header: list[str]) -> tuple[list[str], dict[str, str]]:
             name, again = f"{base}_{again}", again + 1
         if name != original.strip():
             renamed[name] = original
-        names.append(name)
-    return names, renamed
+        names[name] = None
+    return list(names), renamed
 
 
 @dataclass(slots=True)
@@ -169,6 +171,9 @@ def _header(source: Source) -> list[str]:
     if all(_numeric(cell) for cell in cells):
         where = f"{source.path}:{source.header + 1}"
         raise UserError(f"{where}: numbers where the column names should be", remedy="add a line of column names")
+    if len(cells) > MAX_COLUMNS:
+        where = f"{source.path}:{source.header + 1}"
+        raise UserError(f"{where}: {len(cells):,} columns, at most {MAX_COLUMNS:,}", remedy="keep those that matter")
     return cells
 
 

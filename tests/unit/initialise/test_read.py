@@ -47,6 +47,12 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, raw: bytes, said: str)
     assert caught.value.remedy
 
 
+def test_a_table_of_a_million_columns_is_refused_at_once(tmp_path: Path) -> None:
+    """Its width is looked at before any of its columns."""
+    with pytest.raises(UserError, match=r"t\.csv:1: 1,000,000 columns, at most 5,000; keep"):
+        read(tmp_path, ",".join(f"c{i}" for i in range(1_000_000)) + "\n")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The system's own words, behind the path."""
     with pytest.raises(UserError, match=r"nowhere\.csv: No such file"):
