@@ -134,8 +134,8 @@ def _written(
             return write_beside(world, request, target)
         target.mkdir(parents=True, exist_ok=True)
         return write_folder(world, request, target)
-    except (FileExistsError, NotADirectoryError, PermissionError, IsADirectoryError) as error:
-        raise UserError(f"{target}: {error.strerror}", remedy="name another folder or file") from None
+    except OSError as error:
+        raise UserError(f"{target}: {error.strerror or error}", remedy="name another folder or file") from None
 
 
 def _settings() -> "Settings":

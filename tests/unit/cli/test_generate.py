@@ -41,6 +41,7 @@ def tailrace(tmp_path: Path) -> Run:
         ("generate churn --to x --to-kafka", "both --to and --to-kafka are given; choose one"),
         ("generate churn --records 50 --to x.xls", "x.xls: no kind of file that can be written; use .parquet, .csv"),
         ("generate churn --records 50 --to taken", "taken: File exists; name another folder or file"),
+        ("generate churn --records 50 --to /proc/none/x", "/proc/none/x: No such file or directory; name another"),
     ],
 )
 def test_a_mistake_is_one_line(tailrace: Run, tmp_path: Path, line: str, said: str) -> None:
