@@ -18,6 +18,7 @@ from tailrace.initialise.readme import readme_text
 from tailrace.initialise.yaml_text import pipeline_text
 
 _IGNORED = "# data, made by `tailrace init`\n*.parquet\nrejected.csv\n"
+_MARK = "# Made by `tailrace init` "
 _OURS = (FILE, "README.md", ".gitignore", "records.parquet", "labels.parquet", "rejected.csv")
 
 
@@ -62,11 +63,14 @@ def initialise(ask: Request, folder: Path, progress: Progress, *, dry: bool = Fa
         force: replace the files of an earlier run; others in the folder stay.
 
     Raises:
-        UserError: the folder is there already, the file cannot make a pipeline, or a flag does not fit it.
+        UserError: the folder is there already or has files that are not ours, the file cannot make a pipeline, or a
+            flag does not fit it.
     """
     began = time.monotonic()
     if not dry and not force and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already", remedy="name another --out, or --force to replace its files")
+    if force and not dry:
+        _check_ours(folder)
     made = draft(ask, progress)
     text = pipeline_text(made, folder.absolute())
     decode(parse(text, str(folder / FILE)), str(folder / FILE))
@@ -96,6 +100,20 @@ def _write(made: Draft, text: str, folder: Path) -> tuple[str, ...]:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
     return tuple(name for name in _OURS if (folder / name).is_file())
+
+
+def _check_ours(folder: Path) -> None:
+    """Only what `init` has made may be replaced: `README.md` or `labels.parquet` may be anybody's."""
+    there = [name for name in _OURS if (folder / name).exists()]
+    if not there:
+        return
+    try:
+        head = (folder / FILE).read_text(encoding="utf-8", errors="replace").splitlines()[:3]
+    except OSError:
+        head = []
+    if not any(line.startswith(_MARK) for line in head):
+        what = f"{folder}: has a {there[0]} that `tailrace init` did not make, so --force does not replace it"
+        raise UserError(what, remedy="name another --out, or move the file away")
 
 
 def _put(beside: Path, folder: Path) -> None:

@@ -30,14 +30,14 @@ def pipeline_text(made: Draft, folder: Path) -> str:
 def quoted(text: str) -> str:
     """A text as YAML: bare where that is safe."""
     bare = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
-    return text if bare else json.dumps(text, ensure_ascii=False)
+    return text if bare else _text(text)
 
 
 def _head(made: Draft, folder: Path) -> list[str]:
     schema = [f"# yaml-language-server: $schema={os.path.relpath(_SCHEMA, folder)}"] if _SCHEMA.is_file() else []
     return [
         *schema,
-        f"# Made by `tailrace init` from {made.sheet.source.path.name}.",
+        f"# Made by `tailrace init` from {_comment(made.sheet.source.path.name)}.",
         "# Every line is a guess from the data: change what you know better.",
         "schema: 1",
         f"name: {made.ask.name}",
@@ -80,7 +80,7 @@ def _field(field: FieldPlan) -> list[str]:
         f"maximum: {_number(field.maximum)}" if field.maximum is not None else "",
         "out_of_range: flag" if bounded else "",
         f"max_length: {field.max_length}" if field.max_length not in (0, 256) else "",
-        f"unit: {json.dumps(field.unit, ensure_ascii=False)}" if field.unit else "",
+        f"unit: {_text(field.unit)}" if field.unit else "",
         f"description: {quoted(field.description)}" if field.description else "",
     ]
     return [part for part in parts if part]
@@ -104,12 +104,24 @@ def _features(made: Draft) -> list[str]:
         elif field.feature:
             known = f", categories: [{', '.join(map(_text, field.categories))}]" if field.categories else ""
             lines.append(f"  - {{name: {quoted(field.name)}, kind: category{known}}}")
-    without = [f"  # {field.name}: {field.why_not}" for field in made.fields if field.why_not and field.column]
+    without = [
+        f"  # {field.name}: {_comment(field.why_not)}" for field in made.fields if field.why_not and field.column
+    ]
     return [*lines, *(["  # No features:"] if without else []), *without]
 
 
 def _text(word: str) -> str:
-    return json.dumps(word, ensure_ascii=False)
+    """A text in double quotes. JSON leaves bare what YAML refuses (DEL) or folds into a blank (U+2028)."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(word, ensure_ascii=False))
+
+
+def _escaped(c: str) -> str:
+    return f"\\u{ord(c):04x}" if ord(c) <= 0xFFFF else f"\\U{ord(c):08x}"  # noqa: PLR2004 - four digits hold no more
+
+
+def _comment(text: str) -> str:
+    """A text that ends no line: a file may be called anything."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _labels(made: Draft) -> list[str]:

@@ -228,6 +228,32 @@ def test_a_folder_that_is_there_is_not_touched_unless_forced(tmp_path: Path) -> 
     assert not [path for path in folder.parent.iterdir() if path != folder]
 
 
+def test_force_replaces_nothing_that_init_did_not_make(tmp_path: Path) -> None:
+    """`--out . --force` in somebody's project costs neither its README.md nor its labels."""
+    (tmp_path / "data.csv").write_text(table(HEADER, *ROWS))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    mine = {name: f"my own {name}" for name in ("README.md", ".gitignore", "labels.parquet")}
+    for name, text in mine.items():
+        (folder / name).write_text(text)
+    with pytest.raises(UserError, match=r"README\.md that `tailrace init` did not make"):
+        initialise(Request(name="made", path=tmp_path / "data.csv"), folder, quiet, force=True)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == mine
+
+
+@pytest.mark.parametrize("odd", ["\x7f", "\x85", "\u2028", "\ufeff", "\U000e0001"])
+def test_a_category_keeps_the_characters_that_yaml_has_none_for(tmp_path: Path, odd: str) -> None:
+    """It is in the file what it is in the records, and a file's name cannot end the comment that has it."""
+    source = tmp_path / "data\nlabels: {}.csv"
+    rows = [f"{i / 7:.3f},a{odd}{i % 3},{'no' if i % 2 else 'yes'}" for i in range(60)]
+    source.write_text(table("x,kind,target", *rows), encoding="utf-8")
+    initialise(Request(name="made", path=source), tmp_path / "made", quiet)
+    (kind,) = (feature for feature in load_pipeline(tmp_path / "made").spec.features if feature.name == "kind")
+    met = {row["kind"] for row in read_rows(tmp_path / "made" / "records.parquet")}
+    assert set(kind.categories or ()) == met
+    assert met == {f"a{odd}0", f"a{odd}1", f"a{odd}2"}
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     """It says all the same."""
     (tmp_path / "data.csv").write_text(table(HEADER, *ROWS))
