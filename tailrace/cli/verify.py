@@ -60,6 +60,9 @@ def delivery(
     guarantee: Annotated[str, typer.Option(help="exactly_once; at_least_once is the negative control.")] = (
         "exactly_once"
     ),
+    keep: Annotated[
+        str, typer.Option(help="Folder for logs, trails and the broker's data if a promise was broken.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Kill, freeze, add and remove workers and kill the broker while records flow, then check every promise.
@@ -91,7 +94,7 @@ def delivery(
     )  # fmt: skip
     home = tempfile.TemporaryDirectory(prefix="tailrace-proof-", ignore_cleanup_errors=True)
     with stoppable(), home as folder:
-        verdict = prove(loaded, request, Path(folder), to_stderr)
+        verdict = prove(loaded, request, Path(folder), to_stderr, Path(keep) if keep else None)
     emit(verdict, as_json, lambda: words(verdict))
     raise typer.Exit(0 if verdict.ok else 1)
 

@@ -1,6 +1,7 @@
 """`tailrace verify delivery`: records flow, faults strike, then everything stops and the invariants are checked."""
 
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.publisher import KafkaPublisher
 from shared.adapters.kafka.table import TableReader
 from shared.adapters.pipeline_yaml import Pipeline
+from shared.core.errors import Unavailable
 from shared.core.records import Application, BundleRef, Rollout
 from shared.core.topics import topic
 from tailrace.proof.checks import CHECKS, TRANSACTIONAL, Finding, aborted_rows
@@ -140,13 +142,14 @@ class Run:
         return evidence, [row for row in outputs if row.topic == "journal" and row.value is not None]
 
     def _read(self, names: tuple[str, ...], *, committed: bool, keep: object) -> list[Row]:
-        """Everything up to the high watermarks, which an open transaction would keep a reader from."""
+        """Everything that can be read; what an open transaction hides is I17's to tell, and I1 counts it as lost."""
         admin, spec = KafkaAdmin(self._scene.conf), self._spec
         ends: dict[tuple[str, int], int] = {}
         for name in names:
             full = topic(spec.name, name)  # type: ignore[arg-type] # one of its names
             count = admin.topics([full])[full].partitions
-            ends |= {(full, p): end for p, end in admin.offsets(full, range(count), "end").items()}
+            wanted = admin.offsets(full, range(count), "stable" if committed else "end")
+            ends |= {(full, p): end for p, end in wanted.items()}
         with Tape(self._scene.conf, spec.name, names, committed=committed, keep=keep or (lambda *_: False)) as tape:  # type: ignore[arg-type] # as given above
             return tape.read_to(ends)
 
@@ -222,7 +225,7 @@ def _felt(struck: Sequence[Struck], kind: str) -> Figures:
     return figures([outage.seconds for outage in outages if outage.seconds is not None])
 
 
-def prove(pipeline: Pipeline, request: Request, home: Path, say: Say) -> Verdict:
+def prove(pipeline: Pipeline, request: Request, home: Path, say: Say, keep: Path | None = None) -> Verdict:
     """Build a stack of its own in an empty folder, let faults strike, and check.
 
     Args:
@@ -230,6 +233,7 @@ def prove(pipeline: Pipeline, request: Request, home: Path, say: Say) -> Verdict
         request: what is tried.
         home: an empty folder.
         say: told of progress.
+        keep: where logs and trails go if a promise was broken.
 
     Raises:
         UserError: a part could not be prepared; nothing is left running.
@@ -237,4 +241,19 @@ def prove(pipeline: Pipeline, request: Request, home: Path, say: Say) -> Verdict
     """
     with ExitStack() as stack:
         made = stack.enter_context(scene(pipeline, request.guarantee, home, records=request.records, say=say))
-        return Run(made, request, say).verdict()
+        try:
+            verdict = Run(made, request, say).verdict()
+        except Unavailable:
+            _keep(home, keep, say)
+            raise
+        if not verdict.ok:
+            _keep(home, keep, say)
+        return verdict
+
+
+def _keep(home: Path, keep: Path | None, say: Say) -> None:
+    if keep is None:
+        return
+    for name in ("stack/logs", "stack/workers", "stack/kafka", "trails"):
+        shutil.copytree(home / name, keep / Path(name).name, dirs_exist_ok=True)
+    say(f"logs, trails and the broker's data are kept in {keep}")

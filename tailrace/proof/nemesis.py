@@ -146,10 +146,9 @@ class Nemesis:
         return Struck("leave", RANDOM, text=f"slot {slot}")
 
     def stop(self, *slots: int) -> None:
-        """Stop workers in order; what did not end with 0 is remembered, unless a fault had just ended it."""
-        names = [self._scene.worker(slot) for slot in slots]
-        up = [name for name in names if self._scene.supervisor.pid(name) is not None]
-        self._scene.supervisor.stop(names)
+        """Stop workers in order; what was ready and did not end with 0 is remembered."""
+        up = [self._scene.worker(slot) for slot in slots if self._scene.ready(slot)]
+        self._scene.supervisor.stop([self._scene.worker(slot) for slot in slots])
         codes = {s.name: s.last_exit for s in self._scene.supervisor.status() if s.last_code not in {0, None}}
         self.unclean += [f"{name}: {codes[name]}" for name in up if name in codes]
 

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from services.retrainer.announce import announcing
-from services.retrainer.bundle import write_bundle
+from services.retrainer.bundle import Content, write_bundle
 from services.retrainer.dataset import Files, load_dataset
+from services.retrainer.gate import DataRefused
 from services.retrainer.learn import learn
 from shared.adapters.history import history_files
 from shared.adapters.kafka.admin import KafkaAdmin
@@ -23,6 +24,7 @@ from shared.adapters.pipeline_yaml import Pipeline, load_pipeline, read_tree
 from shared.adapters.signing import Signer, make_keys
 from shared.core.codec import RecordCodec
 from shared.core.errors import UserError
+from shared.core.pipeline import PipelineSpec
 from shared.core.records import BundleRef
 from shared.core.topics import topic
 from shared.runtime.clock import SystemClock
@@ -169,13 +171,20 @@ def _copied(where: Pipeline, guarantee: str, home: Path) -> Pipeline:
 def _train(
     pipeline: Pipeline, settings: Settings, files: Files, pool: Pool, home: Path, state: Path
 ) -> dict[str, BundleRef]:
-    """The first version has learned of two thirds of what the second one has: their scores differ."""
+    """The first version has learned of two thirds of what the second one has, where that is enough to learn from."""
     spec = pipeline.spec
     make_keys(signing_key(settings.models, state), public_key(settings.models, state))
     sign, codec = Signer(signing_key(settings.models, state)).sign, RecordCodec(spec)
     refs = {}
     for version, until in zip(VERSIONS, (pool.older, pool.start), strict=True):
-        data = load_dataset(spec, codec, files, until=until, progress=lambda _: None)
-        content = learn(spec, codec, data, lambda _: None).content
+        try:
+            content = _learnt(spec, codec, files, until)
+        except DataRefused:
+            content = _learnt(spec, codec, files, pool.start)
         refs[version] = write_bundle(content, version, home / "bundles" / version, sign)
     return refs
+
+
+def _learnt(spec: PipelineSpec, codec: RecordCodec, files: Files, until: int) -> Content:
+    data = load_dataset(spec, codec, files, until=until, progress=lambda _: None)
+    return learn(spec, codec, data, lambda _: None).content

@@ -16,6 +16,7 @@ from tailrace.proof.trail import HEADER
 OUTPUTS = ("predictions", "journal", "records.dlq", "rollouts")
 OUTCOMES = frozenset({"predictions", "records.dlq"})
 READ_S = 180.0
+NULL = b"null"  # as which the console consumer prints a message without a value
 CONTROL = "control"  # the topic of a row that is a barrier
 
 Position = tuple[int, int]  # partition and offset in `records`
@@ -132,7 +133,8 @@ class Tape:
             short = CONTROL
         kept = body if short == CONTROL or self._keep(short, at) else None
         attempt = _text(headers.get(HEADER))
-        return Row(short, partition, offset, message.timestamp()[1], at, attempt, crc32(body), kept)
+        checksum = crc32(NULL if value is None else body)
+        return Row(short, partition, offset, message.timestamp()[1], at, attempt, checksum, kept)
 
 
 def _source(text: str) -> Position:

@@ -103,7 +103,7 @@ def words(v: Verdict) -> str:
     read = ", ".join(f"{n:,} {topic}" for topic, n in v.witness.read.items())
     lines.append(f"{'witness':<18}{v.witness.client}: {read}, {v.witness.different:,} different from ours")
     if v.bound95 is not None:
-        lines.append(f"{'95 % bound':<18}fewer than {v.bound95:.2g} kills of one with a violation")
+        lines.append(f"{'95 % bound':<18}fewer than {v.bound95:.2g} violations a kill")
     lines += [f"{'for example':<18}{one}" for one in v.examples]
     again = f"{'ok' if v.ok else 'BROKEN'} after {v.wall_s:,.0f} s · repeat with --seed {v.seed}"
     return "\n".join([*lines, again])

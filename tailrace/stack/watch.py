@@ -97,7 +97,9 @@ class Watch:
         return "".join(f"\n  {line[:300]}" for line in lines)
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM and start no more; returns at once."""
+        """Send SIGTERM, once, and start no more; returns at once."""
+        if self._stopping.is_set():
+            return  # a second one may meet an interpreter that is shutting down, and kill what was ending in order
         self._stopping.set()
         self._signal(signal.SIGTERM)
 
