@@ -20,7 +20,7 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.system
 COMMAND = "from tailrace.entry import main; main()"
-LANES = 2  # runs at a time: they wait for most of their time
+LANES = 3  # runs at a time: they wait for most of their time
 FEATURES = ("weight", "volume", "stops")
 START = 1_700_000_000_000
 INVARIANTS = {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I12", "I17"}
