@@ -1,6 +1,7 @@
 """What is predicted: the task, its classes, the positive one, and whether a number is learned by its logarithm."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,8 @@ def _skewed(values: NDArray[np.float64]) -> bool:
 
 def _classes(sheet: Sheet, typed: Typed, ask: Request, say: Findings) -> Target:
     texts = as_texts(typed)[sheet.keep]
-    spelt = _spelling(Counter(text for text in texts.tolist() if text is not None), say)
+    same = _same(texts.tolist(), sheet.values(typed.name), sheet.missing(typed.name), typed)
+    spelt = _spelling(Counter(text for text in texts.tolist() if text is not None), same, say)
     y = np.array([None if text is None else spelt[text] for text in texts.tolist()], dtype=object)
     counts = Counter(text for text in y.tolist() if text is not None)
     rare = sorted(name for name, count in counts.items() if count < MIN_PER_CLASS)
@@ -143,15 +145,27 @@ def _classes(sheet: Sheet, typed: Typed, ask: Request, say: Findings) -> Target:
     return Target("binary", y, ordered, positive, labelled=labelled)
 
 
-def _spelling(counts: Counter[str], say: Findings) -> dict[str, str]:
-    """Classes that differ in case only are one, in its most frequent spelling."""
+def _same(texts: list[str | None], values: NDArray[Any], missing: NDArray[np.bool_], typed: Typed) -> dict[str, str]:
+    """What each text stands for: 1 and 1.0 are one number, yes and true one answer, and words are so in any case."""
+    read = typed.kind in ("boolean", "integer", "number")
+    rows = zip(texts, values.tolist(), missing.tolist(), strict=True)
+    return {
+        text: repr(float(value)) if read and not gone else text.lower()
+        for text, value, gone in rows
+        if text is not None
+    }
+
+
+def _spelling(counts: Counter[str], same: dict[str, str], say: Findings) -> dict[str, str]:
+    """Classes that stand for the same are one, in its most frequent spelling."""
     best: dict[str, str] = {}
     for text, _ in counts.most_common():
-        best.setdefault(text.lower(), text)
-    merged = sorted(text for text in counts if best[text.lower()] != text)
+        best.setdefault(same[text], text)
+    spelt = {text: best[same[text]] for text in counts}
+    merged = sorted(text for text in counts if spelt[text] != text)
     if merged:
-        say.warnings.append(f"label: {', '.join(merged)} taken as {', '.join(best[text.lower()] for text in merged)}")
-    return {text: best[text.lower()] for text in counts}
+        say.warnings.append(f"label: {', '.join(merged)} taken as {', '.join(spelt[text] for text in merged)}")
+    return spelt
 
 
 def _ordered(names: list[str], counts: Counter[str]) -> tuple[str, ...]:

@@ -112,6 +112,23 @@ def test_a_skewed_positive_number_is_learned_by_its_logarithm(tmp_path: Path) ->
     assert not plan(tmp_path, table("x,price", *[f"{i % 7},{2 ** (i / 6) - 3:.3f}" for i in range(90)])).target.log
 
 
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        (("0", "1", "1.0", "0", "1", "0.0"), ("0", "1")),
+        (("yes", "no", "true", "no", "yes", "false"), ("no", "yes")),
+        (("1", "2", "3", "1.0", "2.0", "unknown"), ("1", "2", "3", "unknown")),
+    ],
+)
+def test_two_ways_to_write_a_value_are_one_class(
+    tmp_path: Path, words: tuple[str, ...], classes: tuple[str, ...]
+) -> None:
+    """A file that pandas wrote half of has 1 and 1.0; four classes of two numbers would teach nothing."""
+    rows = [f"{i / 7:.3f},{words[i % 6]}" for i in range(180)] + [f"{i / 7:.3f},{words[i % 3]}" for i in range(180)]
+    made = plan(tmp_path, table("x,target", *rows), kinds={"target": "number"} if "unknown" in words else {})
+    assert (made.target.classes, made.target.labelled) == (classes, 360)
+
+
 def test_spellings_of_a_class_are_one(tmp_path: Path) -> None:
     """The most frequent one, and it is said."""
     made = plan(tmp_path, table("x,target", *many(60, "{x},{even}"), *["1,YES"] * 6))
