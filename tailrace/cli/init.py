@@ -1,5 +1,6 @@
 """`tailrace init`: from a CSV file to a pipeline that validates, trains and scores."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -106,7 +107,7 @@ def told(report: "InitReport") -> str:
     )
     if not report.files:
         return "\n".join([*lines, f"dry run: nothing written · {done}"])
-    where = report.pipeline if report.folder == str(_folder(report.pipeline)) else report.folder
+    where = report.pipeline if report.folder == str(_folder(report.pipeline)) else shlex.quote(report.folder)
     following = f"next: tailrace validate {where} && tailrace train {where}"
     return "\n".join([*lines, f"{report.folder}: {', '.join(report.files)} · {done}", following])
 

@@ -1,5 +1,6 @@
 """`tailrace init` without its command line: plan, check, write, report."""
 
+import shlex
 import shutil
 import tempfile
 import time
@@ -82,7 +83,11 @@ def initialise(ask: Request, folder: Path, progress: Progress, *, dry: bool = Fa
 
 
 def _write(made: Draft, text: str, folder: Path) -> tuple[str, ...]:
-    where = made.ask.name if folder.name == made.ask.name and folder.parent.name == "pipelines" else str(folder)
+    where = (
+        made.ask.name
+        if folder.name == made.ask.name and folder.parent.name == "pipelines"
+        else shlex.quote(str(folder))
+    )
     beside: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -68,3 +68,10 @@ def test_help_teaches(tailrace: Run) -> None:
     said = " ".join(tailrace("init", "--help").stdout.split())
     assert "Make a pipeline from a CSV file" in said
     assert "tailrace init penguins --from penguins.csv --label Species" in said
+
+
+def test_what_to_do_next_can_be_pasted_into_a_shell(tailrace: Run, tmp_path: Path) -> None:
+    """Also where the folder's name has a blank."""
+    told = tailrace("init", "own", "--from", "own.csv", "--out", "my data/own").stdout
+    assert told.splitlines()[-1] == "next: tailrace validate 'my data/own' && tailrace train 'my data/own'"
+    assert "\ntailrace train 'my data/own'\n" in (tmp_path / "my data" / "own" / "README.md").read_text()
