@@ -79,6 +79,7 @@ class KafkaSource:
         self._marks, self._refill = marks, refill or NoRefill()
         self._next: dict[int, int] = {}  # partition -> next offset to take; -1: its beginning
         self._stopped: set[int] = set()
+        self._gone: set[int] = set()  # dropped while a batch was gathered
         self._dirty = False  # the assignment or a position changed: the next batch may hold records of before
         self.generation = 0
         self._consumer = Consumer({**conf, "stats_cb": self._on_statistics, "statistics.interval.ms": STATISTICS_MS})
@@ -91,7 +92,11 @@ class KafkaSource:
         try:
             messages: list[Message] = self._consumer.consume(1, idle)
             if messages and limit > 1:
-                messages += self._consumer.consume(limit - 1, gather)
+                self._gone.clear()
+                more = self._consumer.consume(limit - 1, gather)
+                if self._gone:  # taken away and perhaps given back meanwhile: the first record would come twice
+                    messages = [m for m in messages if m.partition() not in self._gone]
+                messages += more
         except KafkaException as error:
             raise Unavailable(f"kafka: {error.args[0].str()}") from error
         token = (self._topic, self._consumer.consumer_group_metadata())  # travels with the batch
@@ -207,6 +212,7 @@ class KafkaSource:
         for p in partitions:
             self._next.pop(p.partition, None)
             self._stopped.discard(p.partition)
+            self._gone.add(p.partition)
 
     def _committed(self, partitions: Sequence[int]) -> dict[int, Committed]:
         """Offset and note from one answer, so that they belong together."""

@@ -1,0 +1,117 @@
+"""A rebalance in the middle of gathering a batch: no record is given twice, none is left out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from shared.adapters.kafka import source
+from shared.core.records import Committed
+
+
+class Record:
+    """A message, by shape."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self._partition, self._offset = partition, offset
+
+    def partition(self) -> int:
+        """Where."""
+        return self._partition
+
+    def offset(self) -> int:
+        """Where in it."""
+        return self._offset
+
+    def error(self) -> None:
+        """None."""
+
+
+class Listener:
+    """Hears nothing."""
+
+    def assigned(self, positions: Mapping[int, Committed]) -> None:
+        """See `Listener`."""
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """See `Listener`."""
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """See `Listener`."""
+
+
+class Client:
+    """A consumer that does what its script says at each `consume`; everything is committed up to 10."""
+
+    script: list[Callable[["Client"], list[Record]]]
+
+    def __init__(self, conf: object) -> None:
+        del conf
+
+    def subscribe(self, topics: object, **callbacks: Any) -> None:
+        """Keep the callbacks."""
+        del topics
+        self.callbacks = callbacks
+
+    def consume(self, n: int, wait: float) -> list[Record]:
+        """The next line of the script."""
+        del n, wait
+        return self.script.pop(0)(self)
+
+    def committed(self, parts: Sequence[TopicPartition], **_: object) -> list[TopicPartition]:
+        """Ten, everywhere."""
+        return [TopicPartition(p.topic, p.partition, 10) for p in parts]
+
+    def consumer_group_metadata(self) -> object:
+        """Something."""
+        return object()
+
+    def incremental_assign(self, parts: object) -> None:
+        """Nothing to do."""
+
+    def incremental_unassign(self, parts: object) -> None:
+        """Nothing to do."""
+
+    def rebalance(self, kind: str, *partitions: int) -> None:
+        """Call back, as the client does inside `consume`."""
+        self.callbacks[kind](self, [TopicPartition("t", p) for p in partitions])
+
+
+def assigned(client: Client) -> list[Record]:
+    """Both partitions come, and the first record of one."""
+    client.rebalance("on_assign", 1, 2)
+    return [Record(2, 10)]
+
+
+def polled(monkeypatch: pytest.MonkeyPatch, *script: Callable[[Client], list[Record]]) -> list[list[tuple[int, int]]]:
+    """What two polls give."""
+    monkeypatch.setattr(source, "Consumer", Client)
+    Client.script = list(script)
+    made = source.KafkaSource({}, topic="t", listener=Listener(), call_timeout=1.0, gap=lambda *_: None)
+    batches = [made.poll(10, 0.01, 0.1) for _ in range(2)]
+    return [[(m.partition(), m.offset()) for m in batch.messages] for batch in batches]
+
+
+@pytest.mark.parametrize("kind", ["on_revoke", "on_lost"])
+def test_a_partition_that_goes_and_comes_back_gives_its_record_once(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Its position is the committed one again, so the record in hand comes with the next batch, and only then."""
+
+    def gone_and_back(client: Client) -> list[Record]:
+        client.rebalance(kind, 2)
+        client.rebalance("on_assign", 2)
+        return []
+
+    found = polled(monkeypatch, assigned, gone_and_back, lambda _: [Record(2, 10)], lambda _: [Record(2, 11)])
+    assert found == [[], [(2, 10), (2, 11)]]
+
+
+def test_a_record_stays_in_hand_when_another_partition_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own position is past it: it will not come again."""
+
+    def other_gone(client: Client) -> list[Record]:
+        client.rebalance("on_revoke", 1)
+        return [Record(2, 11)]
+
+    found = polled(monkeypatch, assigned, other_gone, lambda _: [], lambda _: [])
+    assert found == [[(2, 10), (2, 11)], []]
