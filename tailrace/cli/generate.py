@@ -133,9 +133,18 @@ def _written(
             target.parent.mkdir(parents=True, exist_ok=True)
             return write_beside(world, request, target)
         target.mkdir(parents=True, exist_ok=True)
+        _check_ours(target)
         return write_folder(world, request, target)
     except OSError as error:
         raise UserError(f"{target}: {error.strerror or error}", remedy="name another folder or file") from None
+
+
+def _check_ours(folder: Path) -> None:
+    """An earlier run is written over; records and labels without a truth beside them are somebody's own."""
+    there = [name for name in ("records", "features", "labels") if (folder / f"{name}.parquet").exists()]
+    if there and not (folder / "truth.json").exists():
+        what = f"{folder}: has a {there[0]}.parquet that was not generated"
+        raise UserError(what, remedy="name another folder, or move it away")
 
 
 def _settings() -> "Settings":

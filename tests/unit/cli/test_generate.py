@@ -41,12 +41,18 @@ def tailrace(tmp_path: Path) -> Run:
         ("generate churn --to x --to-kafka", "both --to and --to-kafka are given; choose one"),
         ("generate churn --records 50 --to x.xls", "x.xls: no kind of file that can be written; use .parquet, .csv"),
         ("generate churn --records 50 --to taken", "taken: File exists; name another folder or file"),
+        (
+            "generate churn --records 50 --to own",
+            "own: has a labels.parquet that was not generated; name another folder",
+        ),
         ("generate churn --records 50 --to /proc/none/x", "/proc/none/x: No such file or directory; name another"),
     ],
 )
 def test_a_mistake_is_one_line(tailrace: Run, tmp_path: Path, line: str, said: str) -> None:
     """Exit code 2, nothing on standard output, and a last line that says what is wrong and what to do."""
     (tmp_path / "taken").write_text("a file")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "labels.parquet").write_text("mine")
     ended = tailrace(line)
     assert (2, "") == (ended.returncode, ended.stdout)
     assert said in ended.stderr.splitlines()[-1]
