@@ -1,15 +1,19 @@
-"""The floor: the shortest honest loop that does the scorer's job, beside which `tailrace bench scorer` sets ours.
+"""The floor: the shortest honest loop that does the scorer's job, beside which `tailrace bench` sets ours.
 
 `python benchmarks/bare_loop.py JSON`, an object with the fields of `Job`. It shares no code with the services: plain
-confluent-kafka, msgspec, numpy and onnxruntime. It decodes as strictly as a msgspec struct can, writes predictions
-that are byte for byte those of the scorer, headers and partitions too, and commits exactly once, with the scorer's
-settings of the clients. It has no dead letters, rollouts, recovery, metrics, health or traces.
+confluent-kafka, msgspec, numpy, onnxruntime and redis. It decodes as strictly, keys that stand twice included, and
+writes predictions (and observations) that are byte for byte those of the scorer, headers and partitions too. It commits
+exactly once or at least once, with the scorer's settings of the clients. It has no dead letters, rollouts, recovery,
+time-outs of look-ups, metrics, health or traces.
 """
 
+import gc
 import signal
 import sys
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
 import msgspec
@@ -18,10 +22,15 @@ import onnxruntime
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 CLIENT = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000}
+DIGITS = 13  # of the time before a version
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to do. `digest` and `classes` are those of the bundle, `positive` is a class."""
+    """What to do. `digest` and `classes` are those of the bundle, `positive` is a class.
+
+    `journal` is the topic of observations, none when empty. `redis` is its URL where features are looked up: `fields`
+    of `group`, under keys that begin with `prefix`. `gather` is how long to wait for more than one record, s.
+    """
 
     servers: str
     source: str
@@ -32,6 +41,13 @@ class Job(msgspec.Struct, frozen=True):
     classes: list[str]
     positive: str
     batch: int
+    exactly_once: bool = True
+    journal: str = ""
+    redis: str = ""
+    prefix: str = ""
+    group: str = ""
+    fields: list[str] = []
+    gather: float = 0.05
 
 
 class Prediction(msgspec.Struct, gc=False):
@@ -47,6 +63,12 @@ class Prediction(msgspec.Struct, gc=False):
     version: str
     digest: str
     epoch: int
+
+
+class Aged(Prediction, gc=False):
+    """The same where features are looked up."""
+
+    ages: dict[str, float]
 
 
 def clients(job: Job) -> tuple[Consumer, Producer]:
@@ -66,10 +88,11 @@ def clients(job: Job) -> tuple[Consumer, Producer]:
             "fetch.wait.max.ms": 100,
         }
     )
+    once = {"transactional.id": f"{job.target}.bare", "transaction.timeout.ms": 10_000} if job.exactly_once else {}
     producer = Producer(
         {
             "bootstrap.servers": job.servers,
-            "transactional.id": f"{job.target}.bare",
+            "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
             "linger.ms": 5,
@@ -78,10 +101,11 @@ def clients(job: Job) -> tuple[Consumer, Producer]:
             "retry.backoff.ms": 1,
             "retry.backoff.max.ms": 20,
             "message.timeout.ms": 10_000,
-            "transaction.timeout.ms": 10_000,
+            **once,
         }
     )
-    producer.init_transactions()
+    if job.exactly_once:
+        producer.init_transactions()
     consumer.subscribe([job.source])
     return consumer, producer
 
@@ -95,17 +119,58 @@ def session(model: str) -> tuple[Any, str, str]:
     return made, made.get_inputs()[0].name, made.get_outputs()[-1].name
 
 
-def run(job: Job) -> None:
+Looked = tuple[list[Any], list[float], list[bytes]]
+
+
+def looker(job: Job) -> Callable[[Sequence[str], Sequence[int]], Looked]:
+    """Looks a batch up: one MGET, then for each record the newest version at or before its time.
+
+    Gives the values of `fields` in one flat list, ages in s, and the JSON of `lookups` in an observation.
+    """
+    import redis  # noqa: PLC0415 - only where features are looked up
+
+    server = redis.Redis.from_url(job.redis, protocol=2)
+    decode, values_of, group = msgspec.json.decode, itemgetter(*job.fields), job.group
+    encode = msgspec.json.Encoder().encode
+
+    def look(entities: Sequence[str], times: Sequence[int]) -> Looked:
+        distinct = list(set(entities))
+        stored: Any = server.mget([job.prefix + entity for entity in distinct])
+        lines = {entity: value[:-1].split(b"\n")[::-1] for entity, value in zip(distinct, stored, strict=True)}
+        known: dict[bytes, tuple[int, tuple[float, ...], bytes]] = {}
+        flat, ages, texts = [], [], []
+        for entity, at in zip(entities, times, strict=True):
+            versions = lines[entity]
+            line = versions[bisect_right(versions, b"%013d~" % at) - 1]
+            found = known.get(line)
+            if found is None:
+                values = decode(line[DIGITS + 1 :])["v"]
+                kept = {name: values[name] for name in job.fields}
+                found = known[line] = (int(line[:DIGITS]), values_of(values), encode({group: kept}))
+            flat.append(found[1])
+            ages.append((at - found[0]) / 1_000)
+            texts.append(found[2])
+        return list(chain.from_iterable(flat)), ages, texts
+
+    return look
+
+
+def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls would cost it time
     """Score until SIGTERM."""
     fields: list[Any] = [("id", str), ("key", str), ("ts", int), *((name, float) for name in job.features)]
     record = msgspec.defstruct("Record", fields, gc=False, forbid_unknown_fields=True)
     decode: Any = msgspec.json.Decoder(record).decode
     encode = msgspec.json.Encoder().encode
-    columns, width, digest = attrgetter(*job.features), len(job.features), job.digest[:16]
+    quotes, count_quotes = 2 * len(fields) + 4, methodcaller("count", b'"')
+    columns, own, digest = attrgetter(*job.features), len(job.features), job.digest[:16]
+    width = own + len(job.fields)
     positive = job.classes.index(job.positive)
     yes, no = job.classes[positive], job.classes[1 - positive]
     model, given, wanted = session(job.model)
+    look = looker(job) if job.redis else None
+    head, tail = b'{"type":"observation","v":1,"prediction":', b',"digest":"' + job.digest.encode() + b'","logged":'
     consumer, producer = clients(job)
+    produce, target, journal, group = producer.produce, job.target, job.journal, job.group
     stopping = False
 
     def stop(*_: object) -> None:
@@ -113,32 +178,57 @@ def run(job: Job) -> None:
         stopping = True
 
     signal.signal(signal.SIGTERM, stop)
+    gc.collect()
+    gc.freeze()
     while not stopping:
         messages = consumer.consume(1, 0.1)
         if not messages:
             continue
-        messages += consumer.consume(job.batch - 1, 0.05)
-        group = consumer.consumer_group_metadata()
-        rows = [decode(m.value()) for m in messages]
-        flat = np.fromiter(chain.from_iterable(map(columns, rows)), dtype=np.float32, count=len(rows) * width)
-        (raw,) = model.run([wanted], {given: flat.reshape(len(rows), width)})
+        messages += consumer.consume(job.batch - 1, job.gather)
+        metadata = consumer.consumer_group_metadata()
+        values: Any = [m.value() for m in messages]
+        rows = list(map(decode, values))
+        n = len(rows)
+        if set(map(count_quotes, values)) != {quotes}:
+            raise SystemExit("a key may stand twice in a record")
+        matrix = np.empty((n, width), dtype=np.float32)
+        matrix[:, :own] = np.fromiter(chain.from_iterable(map(columns, rows)), np.float32, n * own).reshape(n, own)
+        ages: list[float] = []
+        lookups = [b"{}"] * n
+        if look is not None:
+            flat, ages, lookups = look([row.key for row in rows], [row.ts for row in rows])
+            matrix[:, own:] = np.array(flat, dtype=np.float32).reshape(n, width - own)
+        (raw,) = model.run([wanted], {given: matrix})
         scores = np.asarray(raw, dtype=np.float64)[:, positive].tolist()
-        producer.begin_transaction()
+        if job.exactly_once:
+            producer.begin_transaction()
         last: dict[int, int] = {}
-        for message, row, score in zip(messages, rows, scores, strict=True):
-            partition, offset = message.partition(), message.offset()
-            made = Prediction(
-                1, row.id, row.key, (partition, offset), row.ts, score, yes if score >= 0.5 else no, "local",  # type: ignore[arg-type] # noqa: PLR2004 - set; the threshold
-                digest, 1,
-            )  # fmt: skip
-            headers = message.headers()
-            kept = [h for h in headers if h[0] == "traceparent"] if headers else None
-            producer.produce(job.target, encode(made), row.key.encode(), partition, headers=kept)  # type: ignore[arg-type] # theirs is a wider union
-            last[partition] = offset  # type: ignore[index,assignment] # every record has both
+        for i, (message, row, score) in enumerate(zip(messages, rows, scores, strict=True)):
+            partition: Any = message.partition()
+            offset: Any = message.offset()
+            label = yes if score >= 0.5 else no  # noqa: PLR2004 - the threshold
+            key, at = row.key, (partition, offset)
+            value = encode(
+                Aged(1, row.id, key, at, row.ts, score, label, "local", digest, 1, {group: ages[i]})
+                if ages
+                else Prediction(1, row.id, key, at, row.ts, score, label, "local", digest, 1)
+            )
+            headers: Any = message.headers()
+            kept: Any = [h for h in headers if h[0] == "traceparent"] if headers else None
+            name = key.encode()
+            produce(target, value, name, partition, headers=kept)
+            if journal:
+                logged = b"%d" % message.timestamp()[1]
+                seen = b',"record":' + values[i] + b',"lookups":' + lookups[i] + tail
+                produce(journal, head + value + seen + logged + b',"shadow":false}', name, partition, headers=kept)
+            last[partition] = offset
         producer.flush()
         offsets = [TopicPartition(job.source, p, o + 1) for p, o in sorted(last.items(), key=itemgetter(0))]
-        producer.send_offsets_to_transaction(offsets, group)
-        producer.commit_transaction()
+        if job.exactly_once:
+            producer.send_offsets_to_transaction(offsets, metadata)
+            producer.commit_transaction()
+        else:
+            consumer.commit(offsets=offsets, asynchronous=False)
     consumer.close()
 
 

@@ -56,7 +56,7 @@ class Runner:
         finally:
             positions.close()
             supervisor.stop([program.name])
-        self._forget(group)
+        self.forget(group)
         return _row(name, seen)
 
     def _alive(self, name: str) -> Callable[[], int | None]:
@@ -68,7 +68,7 @@ class Runner:
 
         return pid
 
-    def _forget(self, group: str) -> None:
+    def forget(self, group: str) -> None:
         """The next run of this group begins at the start again. It is empty only once the broker has seen it go."""
         client, deadline = AdminClient({"log_level": 2, **self.conf}), time.monotonic() + 20
         while True:

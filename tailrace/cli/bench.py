@@ -21,24 +21,30 @@ def group() -> None:
 def scorer(
     *,
     records: Annotated[int, typer.Option(min=1_000, help="Records to score in each run.")] = 200_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each row; the median is printed.")] = 3,
+    case: Annotated[list[str] | None, typer.Option("--case", help="Only rows with this in their name.")] = None,
+    pin: Annotated[bool, typer.Option(help="Give the worker a core to itself, and the broker the others.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score preloaded records with one worker, and with a bare loop beside it that writes the same bytes.
 
-    On an embedded Kafka of its own, gone at the end. Each run reads the same topic. Figures are of this machine as it
-    is now: whatever else runs on it is in them.
+    A linear model and a forest, exactly once and at least once, with look-ups and without, observed and not. On an
+    embedded Kafka of its own, gone at the end. Figures are of this machine as it is now: whatever else runs on it is
+    in them. Exit code 1 if the two ever wrote different bytes.
 
-    Example: `tailrace bench scorer --records 50000`
+    Example: `tailrace bench scorer --records 50000 --case linear`
     """
     import tempfile  # noqa: PLC0415 - keeps --help fast
     from pathlib import Path  # noqa: PLC0415 - the same
 
+    from tailrace.bench.cases import chosen  # noqa: PLC0415 - the same
     from tailrace.bench.scorer import measure, table  # noqa: PLC0415 - the same
     from tailrace.cli.common import emit  # noqa: PLC0415 - the same
     from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
 
+    cases = chosen(case or ())
     with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
-        result = measure(Path(folder), records)
+        result = measure(Path(folder), records, cases=cases, repeat=repeat, pin=pin)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)
 
@@ -93,5 +99,93 @@ def peers(
 
     with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
         result = measure(Path(folder), records, peer or ())
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def latency(
+    *,
+    rate: Annotated[float, typer.Option(min=1, help="Records a second.")] = 1_000.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each round, after its warm-up.")] = 20.0,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds; the median is printed.")] = 3,
+    pin: Annotated[bool, typer.Option(help="Give the worker a core to itself, and the broker the others.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure ms from a producer's send until the prediction is readable, beside the bare loop, exactly once.
+
+    With observations and without, by turns. Exit code 1 if the median is above 1.25 times the bare loop's, or the
+    99th of a hundred above 1.7 times. On an embedded Kafka of its own, gone at the end.
+
+    Example: `tailrace bench latency --seconds 5`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from tailrace.bench.latency import measure, table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+
+    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
+        result = measure(Path(folder), rate=rate, seconds=seconds, repeat=repeat, pin=pin)
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def burst(
+    out: Annotated[str, typer.Option(help="Folder for the plot (burst.svg) and the figures (burst.json).")] = "burst",
+    *,
+    low: Annotated[float, typer.Option(min=1, help="Records a second before and after.")] = 100.0,
+    high: Annotated[float, typer.Option(min=1, help="Records a second in the burst.")] = 50_000.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Of the burst, and before it; three times that after.")] = 5.0,
+    pin: Annotated[bool, typer.Option(help="Give the worker a core to itself, and the broker the others.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Step the rate up and down again, and plot batch size, lag and p99 over time.
+
+    Exit code 1 if p99 is not back within the pipeline's latency target 5 s after the burst's backlog is gone, or if
+    a record was lost or doubled. On an embedded Kafka of its own, gone at the end.
+
+    Example: `tailrace bench burst --high 20000 --out /tmp/burst`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from tailrace.bench.burst import measure, table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+
+    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
+        result = measure(Path(folder), Path(out), low=low, high=high, seconds=seconds, pin=pin)
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def scaleout(
+    *,
+    records: Annotated[int, typer.Option(min=1_000, help="Records of each run at full load.")] = 200_000,
+    rate: Annotated[float, typer.Option(min=1, help="Records a second of the steady load.")] = 5_000.0,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs at full load; the median is printed.")] = 3,
+    workers: Annotated[list[int] | None, typer.Option("--workers", help="How many; can be given again.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score with 1, 2 and 4 workers at full load; then at steady load add one, take it away, and restart all in turn.
+
+    Prints records/s, who owned what, the longest pause of a partition, and what was lost or doubled. Exit code 1 if
+    a partition paused for more than 3 s in the rolling restart, or a record was lost or doubled.
+
+    Example: `tailrace bench scaleout --records 50000 --workers 1 --workers 2`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from tailrace.bench.scaleout import WORKERS, measure, table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+
+    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
+        result = measure(Path(folder), records=records, rate=rate, repeat=repeat, workers=workers or WORKERS)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from confluent_kafka import Producer
@@ -14,14 +15,19 @@ from confluent_kafka import Producer
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.core.errors import UserError
 from shared.core.topics import WantedTopic
+from tailrace.bench.burst import SAMPLE_S
+from tailrace.bench.burst import measure as measure_burst
+from tailrace.bench.latency import measure as measure_latency
 from tailrace.bench.process import cpu_seconds, measure_run, peak_mb
 from tailrace.bench.same import differences, outputs
+from tailrace.bench.scaleout import measure as measure_scaleout
 from tailrace.bench.tasks import CASES
 from tailrace.bench.tasks import measure as measure_tasks
 
 pytestmark = pytest.mark.system
 COMMAND = "import typer; from tailrace.cli.bench import register; a = typer.Typer(); register(a); a()"
 RECORDS = 5_000
+ONE_LOOKED_UP = "linear, look-ups, exactly_once"
 
 
 def test_a_process_that_does_not_finish_is_an_error() -> None:
@@ -68,28 +74,60 @@ def test_messages_are_compared_whole(kafka: str, unique: Callable[[str], str]) -
 
 
 def test_the_bench_prints_one_object_and_both_loops_write_the_same_bytes(tmp_path: Path) -> None:
-    """Five rows with a ratio for each of ours, and every prediction equal to the bare loop's by position."""
+    """Two rows a case; every prediction and every observation equals the bare loop's, looked-up features and all."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
     environment |= {name: os.environ[name] for name in ("TAILRACE_CACHE",) if name in os.environ}
     environment["TMPDIR"] = str(tmp_path)
-    argv = [sys.executable, "-c", COMMAND, "bench", "scorer", "--records", str(RECORDS), "--json"]
+    argv = [sys.executable, "-c", COMMAND, "bench", "scorer", "--records", str(RECORDS), "--repeat", "1", "--json"]
+    argv += ["--case", ONE_LOOKED_UP, "--case", "forest, look-ups, at_least_once"]
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
-    assert (result["identical"], result["different"]) == (RECORDS, 0)
-    ours = [
-        f"{way}, {seen}" for way in ("exactly_once", "at_least_once") for seen in ("no observations", "observations")
-    ]
-    assert [row["name"] for row in result["rows"]] == ["bare loop, exactly_once", *ours]
+    cases = [f"{ONE_LOOKED_UP}{seen}" for seen in ("", ", observed")] + ["forest, look-ups, at_least_once"]
+    assert (result["identical"], result["different"]) == (4 * RECORDS, 0)
+    names = [f"{who}, {case}" for case in cases for who in ("bare loop", "tailrace")]
+    assert [row["name"] for row in result["rows"]] == names
     for row in result["rows"]:
         assert set(row) == {"name", "records_per_s", "cpu_us_per_record", "rss_mb", "n"}
         assert 0 < row["n"] < RECORDS
         assert row["records_per_s"] > 0
         assert row["rss_mb"] > 0
     figures = {"records_per_s", "cpu_us_per_record"}
-    assert [(name, set(ratio)) for name, ratio in result["ratios"].items()] == [(name, figures) for name in ours]
-    assert set(result) >= {"ok", "cores", "versions", "note"}
+    assert [(name, set(ratio)) for name, ratio in result["ratios"].items()] == [(name, figures) for name in cases]
+    assert {name: set(one) for name, one in result["observing"].items()} == {
+        "linear, look-ups": {"bare_us", "ours_us", "ratio"}
+    }
+    assert set(result) >= {"ok", "cores", "versions", "note", "load", "repeat"}
     assert list(tmp_path.glob("tailrace-*")) == []
+
+
+def test_latency_has_a_row_for_each_program_and_way(tmp_path: Path) -> None:
+    """Four rows with rising quantiles, and a ratio for each way."""
+    result = measure_latency(tmp_path, rate=500, seconds=1, repeat=1, pin=True)
+    ways = ("no observations", "observations")
+    assert [row.name for row in result.rows] == [f"{who}, {way}" for way in ways for who in ("bare loop", "tailrace")]
+    assert all(0 < row.p50 <= row.p95 <= row.p99 for row in result.rows)
+    assert {way: set(found) for way, found in result.ratios.items()} == {way: {"p50", "p95", "p99"} for way in ways}
+
+
+def test_a_burst_leaves_figures_and_a_plot(tmp_path: Path) -> None:
+    """Batches grow in the burst; every record has one prediction; the plot is an SVG."""
+    result = measure_burst(tmp_path / "made", tmp_path / "out", low=50, high=5_000, seconds=1, pin=True)
+    assert (result.lost, result.doubled) == (0, 0)
+    assert result.largest_batch > result.low * SAMPLE_S
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"burst.svg", "burst.json"}
+    root = ET.parse(tmp_path / "out" / "burst.svg").getroot()  # noqa: S314 - our own file
+    assert root.tag.endswith("svg")
+
+
+def test_scaling_out_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Each worker has its share, and each phase its pause; all partitions are owned after each."""
+    result = measure_scaleout(tmp_path, records=5_000, rate=500, repeat=1, workers=(1, 2))
+    assert (result.lost, result.doubled) == (0, 0)
+    assert [(load.workers, sum(load.partitions)) for load in result.loads] == [(1, 8), (2, 8)]
+    assert [phase.name for phase in result.phases] == ["steady", "a worker comes", "a worker leaves", "rolling restart"]
+    assert result.phases[0].moved == 0
+    assert all(0 < phase.longest_pause_s <= phase.seconds for phase in result.phases)
 
 
 def test_what_a_task_costs_is_told_apart_from_its_model(tmp_path: Path) -> None:
