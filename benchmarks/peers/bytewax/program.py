@@ -12,7 +12,7 @@ from bytewax.run import cli_main  # type: ignore[import-not-found] # the same
 
 from benchmarks.peers.common import CONSUMER, PRODUCER, Scorer, read_job
 
-BATCH = 1_000  # its default, and faster here than 5,000, 10,000 and 20,000
+BATCH = 1_000  # its default
 
 
 def main() -> None:
