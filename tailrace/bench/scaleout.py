@@ -23,7 +23,7 @@ from tailrace.stack.stack import Stack, to_stderr
 
 KIND = Kind("linear", f"{NAME}_scale", partitions=8)
 WORKERS, BATCH = (1, 2, 4), 10_000
-STEADY_S, AFTER_S, DRAIN_S = 3.0, 2.0, 60.0
+WARM_S, STEADY_S, AFTER_S, DRAIN_S = 3.0, 3.0, 2.0, 60.0
 WANTED_PAUSE_S = 3.0
 
 
@@ -170,7 +170,9 @@ def _steady(ground: Ground, crew: Crew, rate: float, workers: int) -> tuple[list
     reader.start()
     feed.start()
     try:
-        reader.wait(round(rate), DRAIN_S)
+        reader.wait(round(rate * WARM_S), DRAIN_S)
+        while len(feed.sent) - reader.read > rate and reader.broken is None:  # what came while the first batch waited
+            time.sleep(0.1)
         with _marked(marks, "steady", crew):
             time.sleep(STEADY_S)
         with _marked(marks, "a worker comes", crew):
