@@ -40,7 +40,7 @@ def test_killed_at_a_step(world: Callable[..., World], tmp_path: Path, step: str
     w = world(env={"TAILRACE_TEST_FAULT": f"kill:{step}", "TAILRACE_TEST_FUSE": str(fuse)})
     w.start(1, module="tests.support.faulty_scorer")
     feed(w, 0)
-    until(lambda: w.restarts() == 1, "the worker to die at the step and be started again", 40)
+    until(lambda: w.restarts() == 1, "the worker to die at the step and be started again", 90)
     assert fuse.exists()
     assert_exactly_once(w, N)
 
@@ -57,7 +57,7 @@ def test_a_step_that_hangs_ends_the_worker(world: Callable[..., World], tmp_path
     w = world(env=env)
     w.start(1, module="tests.support.faulty_scorer")
     feed(w, 0)
-    until(lambda: w.restarts() == 1, "the watchdog to end the worker", 40)
+    until(lambda: w.restarts() == 1, "the watchdog to end the worker", 90)
     assert w.supervisor.status()[0].last_code == 70, w.logs()
     assert_exactly_once(w, N)
 
@@ -70,7 +70,7 @@ def test_frozen_with_a_batch_in_hand(world: Callable[..., World], tmp_path: Path
     w = world(env={**env, "TAILRACE_KAFKA__GROUP_PROTOCOL": protocol})
     w.start(2, module="tests.support.faulty_scorer")
     feed(w, 0)
-    until(lambda: fuse.exists() and fuse.read_text() != "", "one worker to freeze in its delivery", 40)
+    until(lambda: fuse.exists() and fuse.read_text() != "", "one worker to freeze in its delivery", 90)
     frozen = int(fuse.read_text())
     try:
         until(w.all_scored(N), "the other worker to take over", 70)
