@@ -176,7 +176,7 @@ def _tree(number: int, case: Case, batch: int) -> dict[str, Any]:
         "task": case.task,
         "record": {"id": "id", "key": "key", "event_time": "ts", "fields": {**fixed, **numbers}},
         "features": [{"name": name} for name in FEATURES],
-        "labels": {"horizon": "6h", **case.labels},
+        "labels": {"horizon": "1m", **case.labels},
         "model": {"estimator": case.estimator, **case.model},
         "delivery": {"max_batch": batch},
         "monitoring": {"sample": 0.0},
