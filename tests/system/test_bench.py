@@ -15,12 +15,12 @@ from confluent_kafka import Producer
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.core.errors import UserError
 from shared.core.topics import WantedTopic
+from tailrace.bench import scaleout
 from tailrace.bench.burst import SAMPLE_S
 from tailrace.bench.burst import measure as measure_burst
 from tailrace.bench.latency import measure as measure_latency
 from tailrace.bench.process import cpu_seconds, measure_run, peak_mb
 from tailrace.bench.same import differences, outputs
-from tailrace.bench.scaleout import measure as measure_scaleout
 from tailrace.bench.tasks import CASES
 from tailrace.bench.tasks import measure as measure_tasks
 
@@ -120,11 +120,13 @@ def test_a_burst_leaves_figures_and_a_plot(tmp_path: Path) -> None:
     assert root.tag.endswith("svg")
 
 
-def test_scaling_out_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Two workers share all partitions; each phase has its pause, and who stands still moves nothing."""
-    result = measure_scaleout(tmp_path, records=5_000, rate=500, repeat=1, workers=(2,))
+def test_scaling_out_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker has all, a second comes and goes; each phase has its pause, a steady one moves nothing."""
+    for name in ("WARM_S", "STEADY_S", "AFTER_S"):
+        monkeypatch.setattr(scaleout, name, 0.5)
+    result = scaleout.measure(tmp_path, records=5_000, rate=500, repeat=1, workers=(1,))
     assert (result.lost, result.doubled) == (0, 0)
-    assert [(load.workers, sum(load.partitions)) for load in result.loads] == [(2, 8)]
+    assert [(load.workers, sum(load.partitions)) for load in result.loads] == [(1, 8)]
     assert [phase.name for phase in result.phases] == ["steady", "a worker comes", "a worker leaves", "rolling restart"]
     assert result.phases[0].moved == 0
     assert all(0 < phase.longest_pause_s <= phase.seconds for phase in result.phases)
