@@ -1,9 +1,7 @@
 """`tailrace generate` as a user meets it: what is wrong is one line, what is made is the same each time."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,20 +12,6 @@ from tailrace.stack.ports import free_port
 from tests.support.simulated import spec_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def tailrace(tmp_path: Path) -> Run:
-    """Run the command in an empty folder."""
-
-    def run(line: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-        argv = (sys.executable, "-m", "tailrace.cli.main", *line.split())
-        return subprocess.run(
-            argv, env=clean | environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """What a user gets wrong, as the command answers: one line, the right exit code, nothing on standard output."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,20 +15,6 @@ NEEDS_KAFKA = (
     *("scorer flights", "features flights", "rollout status flights", "rollout activate flights 2"),
     "rollout revoke flights 2 --json",
 )
-
-
-@pytest.fixture
-def tailrace(tmp_path: Path) -> Run:
-    """Run the command in an empty folder; nothing runs there, and no server answers."""
-
-    def run(line: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
-        argv = (sys.executable, "-m", "tailrace.cli.main", *line.split())
-        return subprocess.run(
-            argv, env=clean | environ, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
-        )
-
-    return run
 
 
 @pytest.mark.parametrize("line", NEEDS_KAFKA)
