@@ -19,6 +19,7 @@ from shared.core import reasons
 from shared.core.errors import Invalid
 from shared.core.pipeline import FieldSpec, PipelineSpec
 
+_LEAST, _MOST = -(2**63), 2**63 - 1  # of an integer field
 EARLIEST_MS = 315_532_800_000  # 1980-01-01: seconds sent as milliseconds land in 1970
 Row = Any  # a msgspec.Struct made by `RecordCodec`, one attribute f0, f1 ... a declared field
 Refusal = tuple[int, str, str]  # index in the input, reason, detail
@@ -270,7 +271,10 @@ def _type_of(field: FieldSpec) -> Any:
     if field.type == "string":
         return Annotated[str, Meta(max_length=field.max_length)]
     if field.type == "integer":
-        return Annotated[int, Meta(ge=None if low is None else int(low), le=None if high is None else int(high))]
+        # Without bounds a number of 4,000 digits would pass here, and break the matrix.
+        least = _LEAST if low is None else max(int(low), _LEAST)
+        most = _MOST if high is None else min(int(high), _MOST)
+        return Annotated[int, Meta(ge=least, le=most)]
     if field.type == "number":
         return Annotated[float, Meta(ge=low, le=high)]
     if field.type == "timestamp":

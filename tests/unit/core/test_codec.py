@@ -247,6 +247,17 @@ def test_flagged_range_passes_the_codec() -> None:
     assert reason(raw("999"), codec=RecordCodec(spec(fields=fields))) == ""
 
 
+@pytest.mark.parametrize(
+    "field", [{}, {"minimum": 0, "maximum": 9, "out_of_range": "flag"}], ids=["unbounded", "flagged"]
+)
+def test_integers_have_64_bits_whatever_their_bounds(field: dict[str, Any]) -> None:
+    """B9: a number of thousands of digits is out of range, not an exception where the matrix is made."""
+    codec = RecordCodec(spec(fields=FIELDS | {"stops": {"type": "integer", "required": False} | field}))
+    inside, beyond = (str(2**63 - 1), str(-(2**63))), (str(2**63), str(-(2**63) - 1), "9" * 400, "-" + "9" * 1_800)
+    assert [reason(raw(text, "stops"), codec=codec) for text in inside] == [""] * len(inside)
+    assert [reason(raw(text, "stops"), codec=codec) for text in beyond] == [reasons.OUT_OF_RANGE] * len(beyond)
+
+
 def test_exact_look_says_duplicate_where_it_cannot_tell() -> None:
     """Beyond the parser's limits nothing is provably single."""
     assert [has_duplicate_keys(v) for v in (b'{"a":1}', b'{"a":1,"a":1}', b"[" * 100_000, b"9" * 5_000)] == [

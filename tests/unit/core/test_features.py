@@ -126,7 +126,7 @@ def test_out_of_range_is_flagged_and_scored() -> None:
     assert matrix.flags["out_of_range"].tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("changes", [{"weight": 1e39}, {"weight": -1e39}, {"stops": 10**39}], ids=str)
+@pytest.mark.parametrize("changes", [{"weight": 1e39}, {"weight": -1e39}], ids=str)
 def test_what_overflows_32_bits_is_refused(changes: dict[str, Any]) -> None:
     """B10: no infinity reaches a model; its neighbours are untouched."""
     matrix = build({"stops": 1}, changes, {"stops": 1})
