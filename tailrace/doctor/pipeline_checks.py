@@ -198,7 +198,7 @@ def _letters(_: Facts, known: PipelineFacts) -> list[Finding]:
         return [Finding("dead letters", ok=True, what=said)]
     most = sorted(seen.reasons.items(), key=lambda item: -item[1])[:3]
     cause = "mostly " + ", ".join(f"{reason} {n:,}" for reason, n in most)
-    return [Finding("dead letters", False, said, cause, f"tailrace contract {known.where}")]
+    return [Finding("dead letters", False, said, cause, f"tailrace dlq list {known.where}")]
 
 
 def _clocks(facts: Facts, known: PipelineFacts) -> list[Finding]:

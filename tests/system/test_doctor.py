@@ -156,6 +156,7 @@ def test_dead_letters_are_counted_by_reason(own: Stack) -> None:
     letters = diagnose(PIPELINE)["dead letters"]
     assert letters["what"].startswith("40 dead letters")
     assert letters["cause"] == "mostly missing_field 30, not_json 10"
+    assert letters["next_command"] == f"tailrace dlq list {PIPELINE}"
 
 
 def test_a_stopped_cache_is_named(own: Stack) -> None:

@@ -276,11 +276,11 @@ def test_a_worker_that_comes_and_goes() -> None:
 
 
 def test_dead_letters_rise() -> None:
-    """Their share in the last hour, and the commonest reason."""
+    """Their share in the last hour, the commonest reason, and the command that shows the letters themselves."""
     found = of(letters=Letters(1_000, {"missing_field": 40, "not_json": 2}))
     assert found.what == "42 dead letters (4.2% of the records) in the last hour"
     assert found.cause == "mostly missing_field 40, not_json 2"
-    assert found.next_command == "tailrace contract parcels"
+    assert found.next_command == "tailrace dlq list parcels"
 
 
 def test_a_worker_whose_clock_is_off() -> None:
