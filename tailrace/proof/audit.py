@@ -13,6 +13,7 @@ from typing import Any, Self
 import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from shared.adapters.kafka.headers import make_readable
 from shared.core.deadletter import REASON, SOURCE
 from shared.core.errors import Unavailable
 from shared.core.records import CONTROL_HEADER
@@ -197,6 +198,7 @@ class Reader:
     def read(self, wait: float) -> list[tuple[str, Message]]:
         """What has come: (short topic name, message)."""
         messages = self._consumer.consume(5_000, wait)
+        make_readable(messages)
         return [(self._short[m.topic() or ""], m) for m in messages if m.error() is None]
 
     def reached(self, ends: Positions) -> bool:

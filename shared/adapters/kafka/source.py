@@ -8,6 +8,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shared.adapters.kafka.errors import classify
+from shared.adapters.kafka.headers import make_readable
 from shared.core.errors import Abortable, Fatal, Unavailable, UserError
 from shared.core.ports import Batch, Listener
 from shared.core.records import Committed, Note
@@ -102,6 +103,7 @@ class KafkaSource:
         token = (self._topic, self._consumer.consumer_group_metadata())  # travels with the batch
         if any(m.error() for m in messages):
             messages = [m for m in messages if not self._is_error(m)]
+        make_readable(messages)
         if self._dirty or self._stopped:
             messages = self._current(messages)
             self._dirty = False

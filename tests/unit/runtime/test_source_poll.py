@@ -27,6 +27,9 @@ class Record:
     def error(self) -> None:
         """None."""
 
+    def headers(self) -> None:
+        """None."""
+
 
 class Listener:
     """Hears nothing."""
