@@ -129,3 +129,36 @@ def frozen(
         case = frozen_batch(loaded, Path(folder), seed, to_stderr, planted="fresh_token" if planted else "")
     emit(case, as_json, lambda: words(case))
     raise typer.Exit(0 if case.ok else 1)
+
+
+@verify.command("bad-input")
+def bad(
+    pipeline: Annotated[str, typer.Argument(help="Folder, pipeline.yaml or name.")] = "flights",
+    *,
+    records: Annotated[int, typer.Option(min=1, help="Mutated records to send.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every mutation.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Spoil records of the pipeline's own history in every known way, and check that each ends as what it is.
+
+    On an embedded stack of its own, with one worker as `tailrace scorer` starts it. Each record must become exactly one
+    prediction or one dead letter with a reason, and the worker must never end. Exit code 1 if one is unaccounted for.
+
+    Example: `tailrace verify bad-input flights --records 20000 --seed 7`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.proof.bad_input import bad_input  # noqa: PLC0415 - the same
+    from tailrace.proof.bad_input_books import words  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    loaded = load_pipeline(pipeline)
+    home = tempfile.TemporaryDirectory(prefix="tailrace-proof-", ignore_cleanup_errors=True)
+    with stoppable(), home as folder:
+        verdict = bad_input(loaded, records, seed, Path(folder), to_stderr)
+    emit(verdict, as_json, lambda: words(verdict))
+    raise typer.Exit(0 if verdict.ok else 1)

@@ -40,14 +40,14 @@ class KafkaPublisher:
         self._report = self._acknowledged
 
     def send(
-        self, topic: str, key: bytes | None, value: bytes, headers: Headers | None, done: Acknowledged | None
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None, done: Acknowledged | None
     ) -> None:
         """Hand over one message.
 
         Args:
             topic: where to.
             key: decides the partition (murmur2); None: any.
-            value: the bytes.
+            value: the bytes; None for a record without a value.
             headers: None for none.
             done: told partition and offset once the message is acknowledged.
 
