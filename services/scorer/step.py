@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.core import reasons
 from shared.core.codec import Decoded, RecordCodec
+from shared.core.deadletter import MAX_CARRIED
 from shared.core.features import FeatureBuilder, Matrix
 from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec
@@ -178,7 +179,8 @@ class ScorerStep:
         if carried is None:
             return None
         first = parent if carried == context else (TRACEPARENT, carried.encode())
-        return [first] if state is None else [first, state]
+        # One of any length would make the prediction too large for its topic.
+        return [first] if state is None or not state[1] or len(state[1]) > MAX_CARRIED else [first, state]
 
 
 def _counts(matrix: Matrix, version: Version) -> list[Count]:

@@ -12,6 +12,7 @@ BODY = "tailrace-body"
 ORIGIN = "tailrace-origin"  # of a replayed record: the letter that it was; `shared/core/dlq.py` writes it
 ATTEMPT = "tailrace-attempt"  # which try this record is: 2 for the first replay
 MAX_BODY = 900_000  # a larger body would not fit the topic: the letter refers to the record's position instead
+MAX_KEY = 65_536  # a longer key is no entity's, and with the body it would not fit either: the letter is a reference
 MAX_DETAIL = 300
 CARRIED = (TRACEPARENT, TRACESTATE, ORIGIN, ATTEMPT)
 MAX_CARRIED = 512
@@ -47,7 +48,9 @@ def dead_letters(
 
 def _key(reject: Reject, withhold: Withhold | None, withhold_key: Withhold | None) -> bytes | None:
     key = reject.message.key()
-    if key is None or withhold is None:
+    if key is None or len(key) > MAX_KEY:
+        return None
+    if withhold is None:
         return key
     return withhold_key(key) if withhold_key else None
 
@@ -56,12 +59,14 @@ def _body(reject: Reject, withhold: Withhold | None) -> tuple[bytes | None, str]
     original = reject.message.value()
     if original is None:
         return None, "null"
-    if len(original) > MAX_BODY:
+    if len(original) > MAX_BODY or len(reject.message.key() or b"") > MAX_KEY:
         return None, "reference"
     if withhold is None:
         return original, "original"
     kept = withhold(original)
-    return (None, "withheld") if kept is None else (kept, "redacted")
+    if kept is None:
+        return None, "withheld"
+    return (None, "reference") if len(kept) > MAX_BODY else (kept, "redacted")  # written anew, it may have grown
 
 
 def _headers(source: str, reject: Reject, body: str) -> Headers:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.core.deadletter import MAX_BODY, MAX_CARRIED, MAX_DETAIL, dead_letters
+from shared.core.deadletter import MAX_BODY, MAX_CARRIED, MAX_DETAIL, MAX_KEY, dead_letters
 from shared.core.ports import Reject
 from shared.core.records import TRACEPARENT, TRACESTATE, Headers, Position
 from shared.testing.log import MemoryMessage
@@ -42,6 +42,24 @@ def test_body_too_large_for_the_topic_becomes_a_reference(value: bytes | None, b
     """B17: one byte above the limit the letter refers to the record's position."""
     _, got, headers = letter(value)
     assert (got, dict(headers)["tailrace-body"]) == (body, said)
+
+
+@pytest.mark.parametrize(
+    ("key", "kept", "said"), [(b"k" * MAX_KEY, True, b"original"), (b"k" * (MAX_KEY + 1), False, b"reference")]
+)
+def test_a_key_too_large_for_the_letter_makes_it_a_reference(key: bytes, kept: bool, said: bytes) -> None:  # noqa: FBT001 - a parameter of the test
+    """B31: with both at their limits the letter fits the client's 1,000,000 bytes; without its key none is replayed."""
+    got, body, headers = letter(b"x" * MAX_BODY, "d" * 2_000, key=key)
+    assert (got, body) == ((key, b"x" * MAX_BODY) if kept else (None, None))
+    assert dict(headers)["tailrace-body"] == said
+    assert len(got or b"") + len(body or b"") + sum(len(n) + len(v or b"") for n, v in headers) < 990_000
+
+
+def test_a_body_that_grows_when_it_is_written_anew_is_a_reference() -> None:
+    """B17: `1e9` becomes `1000000000.0` once personal fields were taken out; what then does not fit is not sent."""
+    message = MemoryMessage(Position("in", 0, 0), b"k", b"[1e9]")
+    block = dead_letters("dlq", "in", [Reject(message, "not_json")], lambda _: b"x" * (MAX_BODY + 1))
+    assert (block.values, dict((block.headers or [[]])[0] or ())["tailrace-body"]) == ([None], b"reference")
 
 
 def test_detail_cannot_break_lines_or_grow() -> None:
