@@ -19,6 +19,24 @@ _NAMED = {
 }
 _SECRET_FILES = {"sasl_password_file": "sasl.password", "ssl_key_password_file": "ssl.key.password"}
 _OWNED = {"bootstrap.servers", "security.protocol", *_NAMED.values(), *_SECRET_FILES.values()}
+# What the loop sets itself. Set from outside, a promise would be broken in silence, or a worker could never start.
+_LOOP = {
+    "transactional.id": "it is made of the pipeline and worker.slot",
+    "transaction.timeout.ms": "use loop.transaction_timeout",
+    "message.timeout.ms": "it follows loop.transaction_timeout",
+    "delivery.timeout.ms": "it follows loop.transaction_timeout",
+    "session.timeout.ms": "use loop.session_timeout",
+    "max.poll.interval.ms": "use loop.max_poll_interval",
+    "group.protocol": "use kafka.group_protocol",
+    "group.instance.id": "use kafka.static_membership",
+    **dict.fromkeys(
+        (
+            *("group.id", "enable.auto.commit", "enable.auto.offset.store", "isolation.level", "auto.offset.reset"),
+            *("enable.idempotence", "acks", "request.required.acks", "partitioner", "partition.assignment.strategy"),
+        ),
+        "delivery rests on ours: take it away",
+    ),
+}
 _SECRET_WORDS = ("password", "secret", "token", ".pem")
 
 
@@ -109,6 +127,8 @@ def _check(settings: "KafkaSettings") -> None:
         path = getattr(settings, field)
         if path and not Path(path).exists():
             raise UserError(f"kafka.{field}: {path} does not exist", remedy="name a readable file")
+    for name in sorted(_LOOP.keys() & settings.client.keys()):
+        raise UserError(f"kafka.client names {name}, which is not to be set", remedy=_LOOP[name])
     for name in sorted(_OWNED & settings.client.keys()):
         raise UserError(f"kafka.client names {name}, which is a setting of its own", remedy=f"use {_own(name)} instead")
 

@@ -17,6 +17,13 @@ from shared.runtime.settings import KafkaSettings, read_secret
         (KafkaSettings(security_protocol="ssl", ssl_ca_location="/no/ca.pem"), "/no/ca.pem does not exist"),
         (KafkaSettings(client={"sasl.password": "x"}), "use kafka.sasl_password_file"),
         (
+            KafkaSettings(client={"message.timeout.ms": "60000"}),
+            "message.timeout.ms, .* follows loop.transaction_timeout",
+        ),
+        (KafkaSettings(client={"transactional.id": ""}), "transactional.id, .* made of the pipeline and worker.slot"),
+        (KafkaSettings(client={"isolation.level": "read_uncommitted"}), "isolation.level, .* delivery rests on ours"),
+        (KafkaSettings(client={"enable.idempotence": "false"}), "enable.idempotence, .* delivery rests on ours"),
+        (
             KafkaSettings(
                 security_protocol="sasl_ssl",
                 sasl_mechanism="PLAIN",
