@@ -12,8 +12,8 @@ import signal
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import chain
-from operator import attrgetter, itemgetter, methodcaller
+from itertools import chain, repeat
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -161,14 +161,15 @@ def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls wou
     record = msgspec.defstruct("Record", fields, gc=False, forbid_unknown_fields=True)
     decode: Any = msgspec.json.Decoder(record).decode
     encode = msgspec.json.Encoder().encode
-    quotes, count_quotes = 2 * len(fields) + 4, methodcaller("count", b'"')
+    quotes = 2 * len(fields) + 4
     columns, own, digest = attrgetter(*job.features), len(job.features), job.digest[:16]
     width = own + len(job.fields)
     positive = job.classes.index(job.positive)
     yes, no = job.classes[positive], job.classes[1 - positive]
     model, given, wanted = session(job.model)
     look = looker(job) if job.redis else None
-    head, tail = b'{"type":"observation","v":1,"prediction":', b',"digest":"' + job.digest.encode() + b'","logged":'
+    head, end = b'{"type":"observation","v":1,"prediction":', b',"shadow":false}'
+    tail = b',"digest":"' + job.digest.encode() + b'","logged":'
     consumer, producer = clients(job)
     produce, target, journal, group = producer.produce, job.target, job.journal, job.group
     stopping = False
@@ -189,7 +190,7 @@ def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls wou
         values: Any = [m.value() for m in messages]
         rows = list(map(decode, values))
         n = len(rows)
-        if set(map(count_quotes, values)) != {quotes}:
+        if set(map(bytes.count, values, repeat(b'"'))) != {quotes}:
             raise SystemExit("a key may stand twice in a record")
         matrix = np.empty((n, width), dtype=np.float32)
         matrix[:, :own] = np.fromiter(chain.from_iterable(map(columns, rows)), np.float32, n * own).reshape(n, own)
@@ -216,11 +217,11 @@ def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls wou
             headers: Any = message.headers()
             kept: Any = [h for h in headers if h[0] == "traceparent"] if headers else None
             name = key.encode()
-            produce(target, value, name, partition, headers=kept)
+            produce(target, value, name, partition, None, None, 0, kept)  # by name costs half as much again
             if journal:
                 logged = b"%d" % message.timestamp()[1]
-                seen = b',"record":' + values[i] + b',"lookups":' + lookups[i] + tail
-                produce(journal, head + value + seen + logged + b',"shadow":false}', name, partition, headers=kept)
+                parts = head, value, b',"record":', values[i], b',"lookups":', lookups[i], tail, logged, end
+                produce(journal, b"".join(parts), name, partition, None, None, 0, kept)
             last[partition] = offset
         producer.flush()
         offsets = [TopicPartition(job.source, p, o + 1) for p, o in sorted(last.items(), key=itemgetter(0))]

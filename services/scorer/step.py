@@ -13,13 +13,11 @@ from shared.core.deadletter import MAX_CARRIED
 from shared.core.features import FeatureBuilder, Matrix
 from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec
-from shared.core.ports import Block, Count, Found, Lookups, Part, Reject, Result, Runtime, Tracer
+from shared.core.ports import Block, Count, Found, Lookups, Message, Part, Reject, Result, Runtime, Tracer
 from shared.core.privacy import Redactor
 from shared.core.records import TRACEPARENT, TRACESTATE, Headers
 from shared.core.sampling import OBSERVED, sampled
 from shared.core.scoring import ObservationWriter, Version, ages_of, answers, flags_of, predictions
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class ScorerStep:
         self._redactor, self._metrics, self._tracer = redactor, metrics, tracer
         self._predictions, self._journal = topics
         self._entities = {group: codec.getter(lookup.key) for group, lookup in spec.lookups.items()}
-        self._body: Callable[[bytes], bytes | None] = redactor.body if redactor.active else lambda value: value
+        self._body = redactor.body if redactor.active else None
 
     def __call__(self, part: Part) -> Result:
         """See `Step`. Every message of the part ends as one prediction or one reject."""
@@ -115,30 +113,33 @@ class ScorerStep:
         for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
             self._metrics.gauge("tailrace_event_time_seconds", latest / 1000, partition=str(partition))
         version = scoring.version
-        made = predictions(
+        values = predictions(
             decoded, positions, version, answers(self._spec, version, raw), flags, ages_of(scored.found, n)
         )
-        values = list(map(_encode, made))
         keys = list(map(str.encode, decoded.keys))
-        headers = self._headers([part.headers[i] for i in decoded.index])
-        blocks = [Block(self._predictions, keys, values, headers, partitions)]
-        rate = self._spec.monitoring.sample
+        headers = self._headers(part, decoded.index)
+        block = Block(self._predictions, keys, values, headers, partitions)
+        seen = self._observed(scored, messages, block, version)
+        return [block, seen] if seen else [block]
+
+    def _observed(self, scored: Scored, messages: Sequence[Message], block: Block, version: Version) -> Block | None:
+        """What goes into the journal beside these predictions; nothing where the sample has none of them."""
+        n, rate = len(messages), self._spec.monitoring.sample
         chosen: Sequence[int] = range(n)
+        values: Sequence[Any] = block.values
         if rate < 1.0:
             chosen = [j for j in range(n) if sampled(scored.decoded.ids[j], rate, OBSERVED)]
-        if chosen:
-            writer = ObservationWriter(scored.found, n, version.digest, self._body)
-            seen = [writer.encode(j, values[j], messages[j].value() or b"", messages[j].timestamp()[1]) for j in chosen]
-            blocks.append(
-                Block(
-                    self._journal,
-                    [keys[j] for j in chosen],
-                    seen,
-                    [headers[j] for j in chosen],
-                    [partitions[j] for j in chosen],
-                )
+            if not chosen:
+                return None
+            messages, values = [messages[j] for j in chosen], [values[j] for j in chosen]
+            keys, headers, partitions = (
+                [column[j] for j in chosen] for column in (block.keys, block.headers or (), block.partitions or ())
             )
-        return blocks
+            block = Block(block.topic, keys, values, headers, partitions)  # type: ignore[arg-type] # columns as before
+        writer = ObservationWriter(scored.found, n, version.digest, self._body)
+        records: list[Any] = [m.value() for m in messages]
+        seen = writer.encode(chosen, values, records, [m.timestamp()[1] for m in messages])
+        return Block(self._journal, block.keys, seen, block.headers, block.partitions)
 
     def _hidden(self, decoded: Decoded) -> Decoded:
         """Ids and keys that are personal leave as pseudonyms."""
@@ -151,8 +152,11 @@ class ScorerStep:
             keys=list(map(redactor.pseudonym, decoded.keys)) if redactor.hides_key else decoded.keys,
         )
 
-    def _headers(self, given: Sequence[Headers | None]) -> list[Headers | None]:
+    def _headers(self, part: Part, index: Sequence[int]) -> Sequence[Headers | None]:
         """The trace headers of predictions. Nearly every record has just one that may pass, or none at all."""
+        given = part.headers if len(index) == len(part.headers) else [part.headers[i] for i in index]
+        if part.traced and self._tracer.pass_all([h[0][1] for h in given]):  # type: ignore[index] # none is None
+            return given
         passes = self._tracer.passes
         return [
             h

@@ -117,6 +117,10 @@ class OtlpTracer:
             return False
         return self._batch is None or not semconv.chosen(traceparent.decode("ascii"), self._bound)
 
+    def pass_all(self, traceparents: Sequence[bytes | None]) -> bool:
+        """Whether all pass; while a batch is open some are likely of the sample, so they are asked one by one."""
+        return self._batch is None and semconv.all_version_00(traceparents)
+
     def carry(self, traceparent: str | None) -> str | None:
         """The context for the prediction: the record's own trace, and its `score` span where it has one."""
         header = semconv.carried(traceparent, self._metrics)

@@ -6,9 +6,9 @@ has at least two raw quotes a key and two a string value, whatever its white spa
 whose count of quotes is exactly what its decoded row needs cannot hold a duplicate. Only others pay for a full parse.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import repeat
 from operator import attrgetter
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shared.core import reasons
+from shared.core.duplicates import exact_look
 from shared.core.errors import Invalid
 from shared.core.pipeline import FieldSpec, PipelineSpec
 
@@ -91,7 +92,9 @@ class RecordCodec:
         except Exception:  # noqa: BLE001 - whatever is wrong with one record, the slow way finds which
             index, rows, refused = self._decode_slowly(values)
         ids, entities = list(map(self._id, rows)), list(map(self._key, rows))
-        times = list(map(to_ms, map(self._time, rows)))
+        times = list(map(self._time, rows))
+        if set(map(type, times)) != {int}:
+            times = list(map(to_ms, times))
         if not self._all_fine(values, rows, refused, ids, entities, times, keys, logged_ms):
             bad = self._check(values, rows, index, keys, logged_ms)
             refused = sorted(refused + [(index[j], reason, detail) for j, (reason, detail) in bad.items()])
@@ -116,15 +119,21 @@ class RecordCodec:
             return not rows
         return (
             max(map(len, values)) <= self._max_bytes  # type: ignore[arg-type] # no value is None here
-            and [v.count(b'"') for v in values] == self._quotes(rows)  # type: ignore[union-attr]
+            and self._quotes_fit(values, rows)
             and all(ids)
             and all(entities)
-            and all(map(str.isprintable, ids))
-            and all(map(str.isprintable, entities))
+            and "".join(ids).isprintable()
+            and "".join(entities).isprintable()
             and min(times) >= EARLIEST_MS
             and (logged_ms is None or max(times) <= min(logged_ms) + self._max_future_ms)
-            and (keys is None or list(keys) == [e.encode() for e in entities])
+            and (keys is None or list(keys) == list(map(str.encode, entities)))
         )
+
+    def _quotes_fit(self, values: Sequence[bytes | None], rows: list[Row]) -> bool:
+        counts = map(bytes.count, values, repeat(b'"'))  # type: ignore[arg-type] # no value is None here
+        if not self._variable:
+            return set(counts) == {self._fixed_quotes}
+        return list(counts) == self._quotes(rows)
 
     def _decode_slowly(self, values: Sequence[bytes | None]) -> tuple[list[int], list[Row], list[Refusal]]:
         index: list[int] = []
@@ -172,7 +181,7 @@ class RecordCodec:
         expected = self._quotes(rows)
         for j, row in enumerate(rows):
             value = values[index[j]] or b""
-            if value.count(b'"') != expected[j] and (problem := _exact_look(value)):
+            if value.count(b'"') != expected[j] and (problem := exact_look(value)):
                 bad[j] = problem
             elif len(value) > self._max_bytes:
                 bad[j] = (reasons.TOO_LARGE, f"{len(value):,} bytes, at most {self._max_bytes:,} are allowed")
@@ -219,31 +228,6 @@ def to_ms(moment: int | datetime) -> int:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _exact_look(value: bytes) -> tuple[str, str] | None:
-    """What the quotes may hide: an undeclared field that no reader could take apart, or a key that stands twice."""
-    try:
-        msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return reasons.NOT_JSON, f"an undeclared field: {error}"[:200]
-    return (reasons.DUPLICATE_KEY, "a key stands twice in one object") if has_duplicate_keys(value) else None
-
-
-def has_duplicate_keys(value: bytes) -> bool:
-    """Whether any object in this JSON text names a key twice (the slow, exact way)."""
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        if len({name for name, _ in items}) != len(items):
-            raise Invalid(reasons.DUPLICATE_KEY)
-
-    try:
-        json.loads(value, object_pairs_hook=pairs)
-    except Invalid:
-        return True
-    except (ValueError, RecursionError):  # an undeclared field beyond Python's limits: not provably single
-        return True
-    return False
 
 
 def _row_type(spec: PipelineSpec, attribute: dict[str, str]) -> type[Any]:

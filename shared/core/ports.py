@@ -39,11 +39,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Records of a batch that one epoch scores, in input order a partition; `headers[i]` belongs to `messages[i]`."""
+    """Records of a batch that one epoch scores, in input order a partition; `headers[i]` belongs to `messages[i]`.
+
+    `traced`: it is known that each record has one header, named `traceparent`.
+    """
 
     messages: Sequence[Message]
     headers: Sequence[Headers | None]
     epoch: int
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,9 @@ class Tracer(Protocol):
     ) -> AbstractContextManager[None]: ...
     def passes(self, traceparent: bytes) -> object:
         """Whether `carry` would give this context back as it is: true for nearly all, and asked for every record."""
+
+    def pass_all(self, traceparents: Sequence[bytes | None]) -> bool:
+        """Whether `carry` would give all of these back as they are; may say no where that would take time to find."""
 
     def carry(self, traceparent: str | None) -> str | None:
         """The context that the prediction of a record with this context carries."""

@@ -95,17 +95,12 @@ def split(messages: Sequence[Message], notes: Mapping[int, Note], table: Rollout
     for partition, message in sorted(first.items()):  # a revocation or a local change acts from its first record on
         _settle(result, partition, message.offset(), table, local=local)
     acting = {note.acting for note in result.notes.values()}
-    if not result.stranded and len(acting) == 1 and not _may_control(headers):  # nearly always: one part as it came
-        result.parts = [Part(messages, headers, acting.pop())]
+    odd = [h for h in headers if h is None or len(h) != 1 or h[0][0] != TRACEPARENT]  # nearly always: none, or all None
+    if not result.stranded and len(acting) == 1 and not any(is_control(h) for h in odd if h):  # one part as it came
+        result.parts = [Part(messages, headers, acting.pop(), traced=not odd)]
     else:
         _cut(result, zip(messages, partitions, headers, strict=True), table, local=local)
     return result
-
-
-def _may_control(headers: Iterable[Headers | None]) -> bool:
-    """Whether any record may be a barrier: those with only a trace context, or no header, are told by their shape."""
-    odd = [h for h in headers if h and (len(h) != 1 or h[0][0] != TRACEPARENT)]
-    return any(map(is_control, odd))
 
 
 def _cut(

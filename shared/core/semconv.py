@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from shared.core.metrics import Metrics
 
 SYSTEM: Final = "messaging.system"
@@ -32,6 +34,22 @@ _LATER = re.compile("(?!00|ff)[0-9a-f]{2}" + _FIELDS + "(?:-.*)?", re.DOTALL)
 # Bound once: this one runs for every record.
 is_version_00 = _VERSION_00.fullmatch
 is_version_00_bytes = re.compile(_VERSION_00.pattern.encode()).fullmatch
+_HEX_TO_H: Final = bytes.maketrans(b"0123456789abcdef", b"h" * 16)
+_SHAPE: Final = b"hh-" + b"h" * 32 + b"-" + b"h" * 16 + b"-hh"
+
+
+def all_version_00(contexts: Sequence[bytes | None]) -> bool:
+    """Whether `is_version_00_bytes` holds for each: by columns, at half the cost of asking one by one."""
+    try:
+        text = b"".join(contexts)  # type: ignore[arg-type] # a None raises, and is none
+    except TypeError:
+        return False
+    if not text or set(map(len, contexts)) != {len(_SHAPE)} or text.translate(_HEX_TO_H) != _SHAPE * len(contexts):  # type: ignore[arg-type] # no None here
+        return False
+    columns = np.frombuffer(text, np.uint8).reshape(-1, len(_SHAPE)).T.copy()
+    version, trace, span = columns[:2], columns[3:35], columns[36:52]
+    zero = ord("0")  # the smallest of hexadecimal digits
+    return bool(version.max() == zero and trace.max(axis=0).min() > zero and span.max(axis=0).min() > zero)
 
 
 class TraceContext(NamedTuple):
@@ -84,6 +102,10 @@ class NullTracer:
     def passes(self, traceparent: bytes) -> object:
         """Whether it is well formed."""
         return is_version_00_bytes(traceparent)
+
+    def pass_all(self, traceparents: Sequence[bytes | None]) -> bool:
+        """Whether all are well formed."""
+        return all_version_00(traceparents)
 
     def carry(self, traceparent: str | None) -> str | None:
         """The record's own context, where it is well formed."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from shared.core import reasons
-from shared.core.codec import has_duplicate_keys
+from shared.core.duplicates import has_duplicate_keys
 from shared.core.errors import Invalid, Unavailable
 from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec

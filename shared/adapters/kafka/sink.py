@@ -87,7 +87,7 @@ class KafkaSink:
         for value, key, header, partition in zip(block.values, block.keys, headers, partitions, strict=True):
             while True:
                 try:
-                    produce(topic, value, key, partition, report, headers=header)
+                    produce(topic, value, key, partition, report, None, 0, header)  # by name costs half as much again
                 except BufferError:
                     self._wait(self._producer.poll, FULL_QUEUE_WAIT)
                 except KafkaException as error:

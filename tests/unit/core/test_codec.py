@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from shared.core import reasons
-from shared.core.codec import EARLIEST_MS, RecordCodec, has_duplicate_keys
+from shared.core.codec import EARLIEST_MS, RecordCodec
+from shared.core.duplicates import has_duplicate_keys
 from shared.core.pipeline import FieldSpec, PipelineSpec
 from tests.support.spec import make_spec
 

@@ -65,10 +65,18 @@ def test_predictions_are_made_by_columns() -> None:
     decoded = Decoded(rows=[0, 0], index=[0, 1], ids=["a", "b"], keys=["k", "l"], times=[7, 8], refused=[])
     answer = answers(make_spec(), BINARY, np.array([[0.9, 0.1], [0.2, 0.8]]))
     made = predictions(decoded, [(0, 5), (1, 6)], BINARY, answer, [(), ("stale",)], [None, {"w": 1.0}])
-    assert made == [
+    assert [msgspec.json.decode(one, type=Prediction) for one in made] == [
         Prediction(1, "a", "k", (0, 5), 7, 0.1, "on_time", "v3", "d" * 16, 3),
         Prediction(1, "b", "l", (1, 6), 8, 0.8, "late", "v3", "d" * 16, 3, None, None, ("stale",), {"w": 1.0}),
     ]
+
+
+def test_columns_of_different_lengths_are_refused() -> None:
+    """A column that is too short would silently leave predictions out."""
+    decoded = Decoded(rows=[0, 0], index=[0, 1], ids=["a", "b"], keys=["k", "l"], times=[7, 8], refused=[])
+    answer = answers(make_spec(), BINARY, np.array([[0.9, 0.1], [0.2, 0.8]]))
+    with pytest.raises(ValueError, match=r"columns of \[1, 2\] rows"):
+        predictions(decoded, [(0, 5)], BINARY, answer, [(), ()], [None, None])
 
 
 @settings(max_examples=200, deadline=None)
@@ -92,7 +100,8 @@ def test_observation_bytes_are_an_observation(
     body = msgspec.json.encode(record)
     found = Found({name: [{"other": 1}, value] for name, value in groups.items()})
     writer = ObservationWriter(found, 2, "d" * 64, lambda value: value)
-    got = msgspec.json.decode(writer.encode(1, msgspec.json.encode(prediction), body, logged), type=Observation)
+    (made,) = writer.encode([1], [msgspec.json.encode(prediction)], [body], [logged])
+    got = msgspec.json.decode(made, type=Observation)
     expected = Observation(SCHEMA_VERSION, prediction, msgspec.Raw(body), groups, "d" * 64, logged)
     for name in Observation.__struct_fields__:
         assert getattr(got, name) == getattr(expected, name), name
@@ -102,14 +111,16 @@ def test_observation_of_a_record_that_may_not_leave_has_none() -> None:
     """A body that cannot be made fit is null, and the observation still decodes."""
     writer = ObservationWriter(Found(), 1, "d", lambda _: None)
     made = Prediction(1, "a", "k", (0, 5), 7, 0.1, "x", "v3", "d", 3)
-    got = msgspec.json.decode(writer.encode(0, msgspec.json.encode(made), b"{}", 1), type=Observation)
+    (text,) = writer.encode([0], [msgspec.json.encode(made)], [b"{}"], [1])
+    got = msgspec.json.decode(text, type=Observation)
     assert (bytes(got.record), got.lookups) == (b"null", {})
 
 
 def test_one_version_for_many_records_is_encoded_once_and_never_mixed_up() -> None:
     """The memo goes by identity: records that share a version share its text, others have their own."""
     a, b = {"wind": 1}, {"wind": 2}
-    writer = ObservationWriter(Found({"w": [a, b, a, None]}), 4, "d", lambda value: value)
-    texts = [msgspec.json.decode(writer.encode(i, b"{}", b"{}", 0))["lookups"]["w"] for i in range(4)]
+    writer = ObservationWriter(Found({"w": [a, b, a, None]}), 4, "d", None)
+    made = writer.encode(range(4), [b"{}"] * 4, [b"{}"] * 4, [0] * 4)
+    texts = [msgspec.json.decode(text)["lookups"]["w"] for text in made]
     assert texts == [a, b, a, None]
     assert writer._lookups[0] is writer._lookups[2]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -271,3 +273,31 @@ def test_the_sample_is_the_same_everywhere() -> None:
     assert all(chosen(header, bound_of(1.0)) for header in headers)
     assert not any(chosen(header, bound_of(0.0)) for header in headers)
     assert not any(chosen(header[:-2] + "00", bound_of(1.0)) for header in headers)
+
+
+@pytest.mark.parametrize("odd", [*(m.encode("utf-8") for m in MALFORMED), None])
+def test_one_malformed_context_among_many_is_told(odd: bytes | None) -> None:
+    """Asked together, a batch passes only where each of its contexts would pass alone."""
+    good = [f"00-{TRACE}-{i:016x}-00".encode() for i in range(1, 50)]
+    assert semconv.all_version_00(good)
+    assert not any(semconv.all_version_00([*good[:at], odd, *good[at:]]) for at in (0, 7, len(good)))
+
+
+def test_two_wrong_lengths_do_not_make_up_for_each_other() -> None:
+    """One byte too few and the next one too many would line up again, were the lengths not looked at."""
+    short, long = GOOD.encode()[:-1], b"1" + GOOD.encode()
+    assert len(short + long) == 2 * len(GOOD)
+    assert not semconv.all_version_00([short, long])
+
+
+def test_no_contexts_do_not_pass() -> None:
+    """An empty batch has nothing that could be given back as it is."""
+    assert not semconv.all_version_00([])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.from_regex(r"[01][0f]-(0{32}|[0-9a-g]{32})-(0{16}|[0-9a-f]{16})-[0-9a-f]{2}", fullmatch=True)))
+def test_asked_together_is_asked_one_by_one(contexts: list[str]) -> None:
+    """The answer of the columns is that of the expression, whatever nearly well-formed contexts come."""
+    given = [context.encode() for context in contexts]
+    assert semconv.all_version_00(given) == (bool(given) and all(map(semconv.is_version_00_bytes, given)))
