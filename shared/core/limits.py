@@ -60,5 +60,5 @@ class DeadLetterGuard:
         if counts.row >= limit.in_a_row:
             return f"{counts.row} dead letters in a row (limit {limit.in_a_row})"
         if counts.seen >= limit.window and dead > limit.share * limit.window:
-            return f"{dead} dead letters in {limit.window} records (limit {limit.share:.0%})"
+            return f"{dead} dead letters in {limit.window} records (limit {100 * limit.share:g}%)"
         return ""

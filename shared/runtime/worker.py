@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import platform
 import signal
 import sys
@@ -34,7 +35,7 @@ from shared.runtime.controls import Controls, NoControls
 from shared.runtime.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from shared.runtime.health import Health
 from shared.runtime.http import HealthServer
-from shared.runtime.logs import configure, get_logger
+from shared.runtime.logs import FORMAT_VARIABLE, FORMATS, configure, get_logger
 from shared.runtime.loop import Loop
 from shared.runtime.probe import Probe
 from shared.runtime.settings import RedisSettings, Settings, load_settings, read_secret
@@ -78,6 +79,7 @@ def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker
     Raises:
         UserError: the pipeline file, a setting or a port is wrong.
     """
+    _configure_early(service)
     settings, warnings = load_settings()
     configure(service, settings.log.level, settings.log.format)
     log = get_logger(service)
@@ -110,6 +112,11 @@ def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker
         server.close()
         tracer.close()
         watchdog.stop()
+
+
+def _configure_early(service: str) -> None:
+    """Before the settings are known: what is wrong with them is told where and how everything else is."""
+    configure(service, fmt="auto" if os.environ.get(FORMAT_VARIABLE, "auto") in FORMATS else "json")
 
 
 def build_loop(
