@@ -14,7 +14,7 @@ from tests.support.letters import Post
 from tests.support.spec import FIELDS, make_tree
 from tests.support.wait import until
 from tests.support.world import World, record
-from tests.system.test_scorer import BAD
+from tests.system.bad_input_table import LETTERS
 
 pytestmark = pytest.mark.system
 HOUR = 3_600_000
@@ -38,15 +38,15 @@ def test_every_malformed_sample_is_counted_and_shown_as_it_was_sent(world: Calla
     """The counts are those of what was sent, the bytes are the same to the bit, each with its position (B1-B32)."""
     w = world(privacy={})
     w.start(1)
-    w.send("records", [("depot-1", value, None) for value in BAD.values()])
-    until(w.all_scored(len(BAD)), "every record to have an outcome", 60)
+    w.send("records", [("depot-1", row.value, None) for row in LETTERS])
+    until(w.all_scored(len(LETTERS)), "every record to have an outcome", 60)
     post, dead = post_of(w), w.account().dead_letters
     (found,) = post.json("list", "--topic", "records.dlq")
     assert dead == {group["reason"]: group["count"] for group in found["reasons"]}
-    assert found["letters"] == len(BAD)
+    assert found["letters"] == len(LETTERS)
     shown = post.json("show", "--n", "100", *(word for reason in dead for word in ("--reason", reason)))
     bodies = [None if one["body"] is None else base64.b64decode(one["body"]) for one in shown]
-    assert Counter(BAD.values()) == Counter(bodies)
+    assert Counter(row.value for row in LETTERS) == Counter(bodies)
     at = {(m.partition(), m.offset()): m.value() for m in post.read("records")}
     for one, body in zip(shown, bodies, strict=True):
         partition, offset = one["source"].rpartition("[")[2].split("]@")

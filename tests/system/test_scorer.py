@@ -5,7 +5,6 @@ import os
 import random
 import signal
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -72,52 +71,6 @@ def test_each_prediction_explains_itself(world: Callable[..., World]) -> None:
     assert {made["id"] for made in w.values("predictions")} == {f"r{i}" for i in range(200)}
 
 
-BAD: dict[str, bytes | None] = {
-    "B1 empty": b"",
-    "B1 null": None,
-    "B2 not json": b"{nope",
-    "B2 truncated": b'{"id": "x", "depot": "d"',
-    "B4 bom": b"\xef\xbb\xbf{}",
-    "B4 latin-1": b'{"id": "\xe9"}',
-    "B6 NaN": record(1, id="nan")[1].replace(b'"weight": 0.1', b'"weight": NaN'),
-    "B7 duplicate": record(1, id="dup")[1][:-1] + b', "id": "again"}',
-    "B8 nested": b"[" * 100_000,
-    "B9 digits": record(1)[1].replace(b'"weight": 0.1', b'"weight": ' + b"9" * 5_000),
-    "B10 1e400": record(1)[1].replace(b'"weight": 0.1', b'"weight": 1e400'),
-    "B10 float32": record(1)[1].replace(b'"weight": 0.1', b'"weight": 1e300'),
-    "B11 text": record(1, weight="1,5")[1],
-    "B11 boolean": record(1, weight=True)[1],
-    "B12 missing": b'{"id": "m", "depot": "depot-1", "at": 1700000000000}',
-    "B12 extra": record(1, surprise=1)[1],
-    "B28 newline": record(1, id="a\nb")[1],
-    "B28 long": record(1, id="x" * 5_000)[1],
-    "B32 zero": record(1, at=0)[1],
-    "B32 microseconds": record(1, at=1_700_000_000_000_000)[1],
-}
-
-
-def test_bad_input_becomes_dead_letters_with_reasons(world: Callable[..., World]) -> None:
-    """Each bad record is one dead letter, the records around it are scored, and no worker ends (B1-B32)."""
-    w = world()
-    w.start(1)
-    mixed: list[Any] = []
-    for i, value in enumerate(BAD.values()):
-        mixed += [record(1_000 + i, key=1), ("depot-1", value, None)]
-    w.send("records", mixed)
-    until(w.all_scored(2 * len(BAD)), "every record to have an outcome", 60)
-    account = w.account()
-    assert account.predictions == len(BAD)
-    assert sum(account.dead_letters.values()) == len(BAD), account
-    assert account.doubled == 0
-    assert w.restarts() == 0
-    letters = w.letters()
-    assert {letter["tailrace-reason"] for letter in letters} >= {
-        "empty", "not_json", "duplicate_key", "out_of_range", "wrong_type", "missing_field", "unknown_field",
-        "bad_id", "too_long", "bad_event_time",
-    }  # fmt: skip
-    assert all("\n" not in letter["tailrace-detail"] for letter in letters)
-
-
 def test_sigterm_ends_in_order(world: Callable[..., World]) -> None:
     """SIGTERM under load: exit 0, no open transaction, another worker goes on at the right offset (I17)."""
     w = world()
@@ -129,27 +82,3 @@ def test_sigterm_ends_in_order(world: Callable[..., World]) -> None:
     assert status.last_code == 0, w.logs()
     until(w.all_scored(N), "the other worker to finish", 60)
     assert w.account().ok
-
-
-def test_too_many_dead_letters_stop_the_partition(world: Callable[..., World]) -> None:
-    """A producer gone wrong fills at most the limit: its partition stops and says so, the others go on (B42)."""
-    delivery = {"dead_letters": {"in_a_row": 50, "share": 0.5, "window": 200}}
-    w = world(delivery=delivery)
-    w.start(1)
-    w.send("records", [record(i, key=1) for i in range(100)])
-    until(w.all_scored(100), "the good records", 60)
-    w.send("records", [("depot-1", b"garbage", None) for _ in range(500)])
-    w.send("records", [record(i) for i in range(2_000, 2_200)])
-    beat: list[dict[str, Any]] = []
-
-    def stopped() -> bool:
-        beat[:] = [b for b in w.values("workers") if b.get("stopped")]
-        return bool(beat)
-
-    until(stopped, "a heartbeat that names the stopped partition", 60)
-    assert "dead letters" in next(iter(beat[-1]["stopped"].values()))
-    until(lambda: w.account().predictions > 200, "other partitions to go on", 30)
-    account = w.account()
-    assert sum(account.dead_letters.values()) <= 50
-    assert account.lost >= 450
-    assert account.doubled == 0
