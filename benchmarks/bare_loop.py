@@ -86,6 +86,7 @@ def clients(job: Job) -> tuple[Consumer, Producer]:
             "queued.max.messages.kbytes": 32_768,
             "fetch.message.max.bytes": 4_000_000,
             "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": 20,
         }
     )
     once = {"transactional.id": f"{job.target}.bare", "transaction.timeout.ms": 10_000} if job.exactly_once else {}

@@ -20,6 +20,7 @@ CONSUMER: dict[str, Any] = {
     "queued.max.messages.kbytes": 32_768,
     "fetch.message.max.bytes": 4_000_000,
     "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 20,
     "isolation.level": "read_committed",
 }
 PRODUCER: dict[str, Any] = {

@@ -42,6 +42,7 @@ def consumer_config(
         "queued.max.messages.kbytes": 32_768,  # bounds memory; pause() would throw prefetched records away
         "fetch.message.max.bytes": 4_000_000,
         "fetch.wait.max.ms": 100,
+        "fetch.queue.backoff.ms": 20,  # by default a full local queue is not looked at again for a whole second
     }
     if group_protocol == "consumer":
         own["group.protocol"] = "consumer"
