@@ -189,3 +189,31 @@ def scaleout(
         result = measure(Path(folder), records=records, rate=rate, repeat=repeat, workers=workers or WORKERS)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def drift(
+    *,
+    records: Annotated[int, typer.Option(min=10_000, help="Records without drift, of each stream.")] = 1_000_000,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each change.")] = 10,
+    real: Annotated[bool, typer.Option("--flights/--no-flights", help="Also the flights of 2013.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count false alarms and measure delays of our detectors and feature monitor, beside those usually taken.
+
+    On seeded streams with a known change, on streams without any, and on the errors of a model of real flights; no
+    broker. Beside ADWIN, DDM, Page-Hinkley, KSWIN, tests of each feature, PSI > 0.2, and a dummy that alarms at
+    random. Exit code 1 if a bar is missed; takes some minutes.
+
+    Example: `tailrace bench drift --records 100000 --seeds 3`
+    """
+    from tailrace.bench.drift import measure  # noqa: PLC0415 - keeps --help fast
+    from tailrace.bench.drift_table import table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    with stoppable():
+        result = measure(records=records, seeds=seeds, real=real, say=to_stderr)
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
