@@ -20,6 +20,7 @@ from shared.core.topics import topic
 from tailrace.proof.checks import CHECKS, TRANSACTIONAL, Finding, aborted_rows
 from tailrace.proof.evidence import Evidence, attempts_of
 from tailrace.proof.feed import Feed
+from tailrace.proof.inquest import Inquest, held
 from tailrace.proof.live import Live, Offsets
 from tailrace.proof.material import messages
 from tailrace.proof.nemesis import BACK_S, Nemesis, Struck
@@ -34,6 +35,8 @@ from tailrace.proof.witness import Witness
 LIVE_S = 120.0  # s after the last fault and record within which everything must be done
 SAMPLE = 3_000  # predictions that are scored again
 _POLL_S = 0.1
+_STEADY_S = 2.0  # what is hidden for so long is not a transaction under way
+_TOLD = 4  # cases in words
 RULE_OF_THREE = 3.0
 
 
@@ -52,7 +55,7 @@ class Run:
         self._live = Live(scene_.conf, scene_.name)
         self._offsets = Offsets(scene_.conf, scene_.name)
         faults = plan(request, scene_.settings.loop)
-        self._nemesis = Nemesis(scene_, self._live, request, faults, say)
+        self._nemesis = Nemesis(scene_, self._live, request, faults, say, self._inquire)
         self._lasts = sum(fault.lasts for fault in faults)
 
     def verdict(self) -> Verdict:
@@ -102,6 +105,8 @@ class Run:
         while self._open(total) and time.monotonic() - quiet < LIVE_S:
             time.sleep(_POLL_S)
         drained, left = time.monotonic() - quiet, self._open(total)
+        if left:  # asked before the workers stop: that alone may end what they hold
+            self._nemesis.hidden += self._inquire("waiting")
         self._nemesis.stop(*sorted(self._nemesis.slots))
         return drained, left
 
@@ -114,6 +119,16 @@ class Run:
         deadline = time.monotonic() + LIVE_S
         while not self._live.owners() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+
+    def _inquire(self, when: str) -> list[str]:
+        """What holds the partitions that stay hidden, in words; nothing where none does."""
+        conf, name = self._scene.conf, self._scene.name
+        before = {(one.topic, one.partition, one.stable) for one in held(conf, name)}
+        if not before:
+            return []
+        time.sleep(_STEADY_S)
+        steady = [one for one in held(conf, name) if (one.topic, one.partition, one.stable) in before]
+        return Inquest(self._scene.stack, conf).hold(steady, list(read_trails(self._scene.trails)), when)
 
     def _gather(self, seen: list[Row], offsets: list[tuple[int, dict[int, int]]]) -> tuple[Evidence, list[Row]]:
         dice = random.Random(self._request.seed)  # noqa: S311 - a proof is repeatable
@@ -167,17 +182,13 @@ class Run:
         late = [outage for outage in outages if outage.seconds is None or outage.seconds > BACK_S]
         said = [f"{left} records without an outcome after {LIVE_S:g} s"] if left else []
         said += [f"partitions {sorted(o.waiting)} were late after the broker's return ({o.seconds} s)" for o in late]
-        return Finding(left + len(late), tuple(said[:3]))
+        said += self._nemesis.hidden
+        return Finding(left + len(late), tuple(said[:_TOLD]))
 
     def _shutdown(self) -> Finding:
         """I17: who was stopped in order ended with 0, and no transaction is left open."""
-        admin, cases = KafkaAdmin(self._scene.conf), list(self._nemesis.unclean)
-        for name in OUTPUTS:
-            full = topic(self._scene.name, name)  # type: ignore[arg-type] # one of its names
-            parts = range(admin.topics([full])[full].partitions)
-            ends, stable = admin.offsets(full, parts, "end"), admin.offsets(full, parts, "stable")
-            cases += [f"{full}[{p}]: an open transaction at {stable[p]}" for p in parts if stable[p] < ends[p]]
-        return Finding(len(cases), tuple(cases[:3]))
+        cases = [*self._nemesis.unclean, *self._inquire("stopped")]
+        return Finding(len(cases), tuple(cases[:_TOLD]))
 
     def _sum_up(self, e: Evidence, findings: Mapping[str, Finding], rescored: int, drained: float) -> Verdict:
         request, struck = self._request, self._nemesis.struck

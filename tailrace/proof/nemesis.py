@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -43,15 +43,26 @@ class Nemesis:
         request: what was asked for.
         faults: the plan.
         say: told of each.
+        inquire: asked what holds partitions that do not go on after the broker's return; takes a word for its logs.
     """
 
-    def __init__(self, scene: Scene, live: Live, request: Request, faults: Sequence[Fault], say: Say) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        live: Live,
+        request: Request,
+        faults: Sequence[Fault],
+        say: Say,
+        inquire: Callable[[str], list[str]],
+    ) -> None:
         self._scene, self._live, self._request, self._faults, self._say = scene, live, request, faults, say
+        self._inquire = inquire
         self._dice = random.Random(request.seed + 1)  # noqa: S311 - a proof is repeatable
         self._slots = set(range(request.workers))
         self._at, self._until = 0, 0.0
         self.struck: list[Struck] = []
         self.unclean: list[str] = []
+        self.hidden: list[str] = []  # what held partitions that did not go on
 
     @property
     def slots(self) -> set[int]:
@@ -131,6 +142,8 @@ class Nemesis:
         back = time.monotonic()
         while outage.seconds is None and time.monotonic() - back < BACK_S:
             time.sleep(_SOON_S)  # nothing else strikes meanwhile: it is the broker's return that is measured
+        if outage.seconds is None:
+            self.hidden += self._inquire(f"broker-{self._at + 1}")
         return Struck("broker", RANDOM, outage, f"back after {away:.1f} s")
 
     def _join(self, _: Fault) -> Struck:

@@ -67,7 +67,7 @@ class Witness:
 
     def _read(self, topic: str) -> dict[Place, int]:
         shown = ("partition=true", "offset=true", "value=true", "key=false", "timestamp=false")
-        wanted = (word for one in shown for word in ("--formatter-property", f"print.{one}"))
+        wanted = (word for one in shown for word in ("--property", f"print.{one}"))  # in every Kafka 4
         argv = tool(
             self._jars, _CLASS, "--bootstrap-server", self._stack.endpoints.kafka,
             "--topic", f"{self._pipeline}.{topic}", "--from-beginning", "--isolation-level", "read_committed",
