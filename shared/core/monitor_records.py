@@ -158,11 +158,13 @@ class AccountSums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What became of every entry; `labels` is the sum of the eight statuses, of which `held` is not yet a last one.
 
     `astray` are those of `orphaned` that came by their key, for lack of a locator: perhaps to the wrong partition.
-    `repeated` observations had an id that was taken, `expired` ones came when their window was over.
+    `repeated` observations had an id that was taken, `expired` ones came when their window was over, `stray` ones are
+    of a shadow, without the champion's. `shadows` are not in `observations`.
     """
 
     observations: int = 0
     shadows: int = 0
+    stray: int = 0
     repeated: int = 0
     expired: int = 0
     ticks: int = 0

@@ -225,10 +225,19 @@ class MonitoringSpec(Spec, frozen=True, kw_only=True):
 
     `sample` is the share of records that leave an observation in the journal; `goal` the least (or, where smaller is
     better, the most) that a model of this pipeline must reach, by metric.
+
+    A label without its observation is held for `hold` of event time. One entry of the journal may advance the event
+    time of its partition by at most `max_step` (left out: an eighth of `window`). A number counts as right `within`
+    this share of what came true. `slices` are views of the same figures by a field: a list of words, or of rising
+    bounds.
     """
 
     sample: Share = 1.0
     window: Duration = Duration(86_400)
+    hold: Duration = Duration(86_400)
+    max_step: Duration | None = None
+    within: Share = 0.1
+    slices: dict[str, tuple[float | str, ...]] = {}
     goal: dict[str, float] = {}
     alerts: tuple[AlertSpec, ...] = ()
 

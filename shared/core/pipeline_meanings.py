@@ -133,6 +133,10 @@ MEANINGS: dict[type, dict[str, str]] = {
     p.MonitoringSpec: {
         "sample": "The share of records that leave an observation in the journal.",
         "window": "The span of event time that one scorecard covers.",
+        "hold": "How long (event time) a label waits for its observation before it is orphaned.",
+        "max_step": "The most that one entry may advance event time; left out: an eighth of `window`.",
+        "within": "Of a regression: an error of up to this share of what came true counts as right.",
+        "slices": "Views of the figures by a field of the record: its words, or rising bounds of a number.",
         "goal": "What a model must reach, by metric; the demo and the search print it beside what it does reach.",
         "alerts": "Thresholds that call for somebody.",
     },

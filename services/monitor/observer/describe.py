@@ -1,0 +1,165 @@
+"""What the observations of a batch look like: counts over the reference's bins, and the declared slices. By columns."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from services.monitor.observer.bins import ProfileBins
+from shared.core.bundle import Column
+from shared.core.codec import RecordCodec, Row
+from shared.core.features import FeatureBuilder
+from shared.core.monitor_records import FeatureCounts
+from shared.core.pipeline import FieldSpec, PipelineSpec
+from shared.core.ports import Found
+from shared.core.reference import Reference
+
+MEMO = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a version was trained on: its columns and their reference counts."""
+
+    columns: tuple[Column, ...]
+    reference: Reference
+
+
+Profiles = Callable[[str], Profile | None]
+"""The profile of a version; None for one that `models` does not know. May raise `Unavailable`."""
+
+
+class Describer:
+    """Takes records and look-ups of observations apart.
+
+    Args:
+        spec: the pipeline.
+        profiles: the reference of each version.
+    """
+
+    def __init__(self, spec: PipelineSpec, profiles: Profiles) -> None:
+        self._spec, self._profiles = spec, profiles
+        wanted = {f.source for f in spec.features if not f.lookup} | set(spec.monitoring.slices)
+        self._codec = RecordCodec(_narrow(spec, wanted))
+        self._decode = msgspec.json.Decoder(self._codec.row_type).decode
+        self._decode_lookups = msgspec.json.Decoder(dict[str, dict[str, Any] | None]).decode
+        self._slices = [(self._codec.getter(name), tuple(cuts)) for name, cuts in spec.monitoring.slices.items()]
+        self._features = {feature.name: feature for feature in spec.features}
+        self._versions: dict[str, tuple[FeatureBuilder, ProfileBins, Profile]] = {}
+        self._memo: dict[bytes, dict[str, dict[str, Any] | None]] = {}
+
+    def rows(self, records: Sequence[msgspec.Raw]) -> list[Row | None]:
+        """The fields of each record that features and slices need; None where they cannot be read."""
+        try:
+            return list(map(self._decode, records))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return list(map(self._row, records))
+
+    def _row(self, record: msgspec.Raw) -> Row | None:
+        try:
+            return self._decode(record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def slices(self, row: Row | None) -> tuple[int, ...]:
+        """The place of a row's value in each declared slice: of words the word's, the last for all others."""
+        if row is None:
+            return tuple(len(cuts) if _is_words(cuts) else len(cuts) + 1 for _, cuts in self._slices)
+        return tuple(_place(get(row), cuts) for get, cuts in self._slices)
+
+    @property
+    def sliced(self) -> bool:
+        """Whether any slice is declared."""
+        return bool(self._slices)
+
+    def slice_name(self, slice_: int, place: int) -> str:
+        """A slice as it is published: `carrier=AA`, `distance<500`, `distance>=1000`, `distance=?`."""
+        field = list(self._spec.monitoring.slices)[slice_]
+        cuts = self._slices[slice_][1]
+        if _is_words(cuts):
+            return f"{field}={cuts[place] if place < len(cuts) else '*'}"
+        if place > len(cuts):
+            return f"{field}=?"
+        return f"{field}<{cuts[place]:g}" if place < len(cuts) else f"{field}>={cuts[-1]:g}"
+
+    def features(
+        self, version: str, rows: Sequence[Row | None], lookups: Sequence[msgspec.Raw]
+    ) -> dict[str, FeatureCounts]:
+        """Counts of every feature over a version's reference bins; none for a version without a profile.
+
+        Args:
+            version: whose observations these are.
+            rows: n rows of `rows`.
+            lookups: their looked-up values.
+        """
+        known = self._version(version)
+        if known is None:
+            return {}
+        builder, bins, profile = known
+        good = [j for j, row in enumerate(rows) if row is not None]
+        looked = [self._looked_up(lookups[j]) for j in good]
+        found = Found({group: [one.get(group) for one in looked] for group in self._spec.lookups})
+        values = [rows[j] for j in good]
+        matrix = builder.matrix(values, found).values
+        absent = {c.name: self._absent(c.name, values, found) for c in profile.columns if c.kind == "category"}
+        return bins.features(matrix, absent, len(rows) - len(good))
+
+    def _version(self, version: str) -> tuple[FeatureBuilder, ProfileBins, Profile] | None:
+        known = self._versions.get(version)
+        if known is None and (profile := self._profiles(version)) is not None:
+            builder = FeatureBuilder(self._spec, self._codec, profile.columns)
+            bins = ProfileBins(profile.columns, profile.reference)
+            known = self._versions[version] = (builder, bins, profile)
+        return known
+
+    def _absent(self, name: str, rows: Sequence[Row], found: Found) -> int:
+        """How many rows have no value of a category: in the matrix they look like words that nobody has seen."""
+        feature = self._features[name]
+        if feature.missing != "nan":
+            return 0
+        if feature.lookup:
+            return sum(one is None or one.get(feature.source) is None for one in found.values[feature.lookup])
+        values = list(map(self._codec.getter(feature.source), rows))
+        return values.count(None) + sum(value is msgspec.UNSET for value in values)
+
+    def over_scores(self, version: str, values: Sequence[float]) -> FeatureCounts:
+        """Counts of scores, or of a regression's labels, over the reference's bins of scores."""
+        known = self._version(version)
+        return FeatureCounts() if known is None else known[1].scores(values)
+
+    def _looked_up(self, raw: msgspec.Raw) -> Mapping[str, Mapping[str, Any] | None]:
+        """Few distinct look-ups serve many records: each is taken apart once."""
+        text = bytes(raw)
+        known = self._memo.get(text)
+        if known is None:
+            if len(self._memo) >= MEMO:
+                self._memo.clear()
+            known = self._memo[text] = self._decode_lookups(text)
+        return known
+
+
+def _is_words(cuts: Sequence[Any]) -> bool:
+    return isinstance(cuts[0], str)
+
+
+def _place(value: Any, cuts: tuple[Any, ...]) -> int:
+    if _is_words(cuts):
+        word = ("true" if value else "false") if isinstance(value, bool) else value
+        return cuts.index(word) if word in cuts else len(cuts)
+    if isinstance(value, (int, float)):
+        return bisect_right(cuts, value)
+    return len(cuts) + 1
+
+
+def _narrow(spec: PipelineSpec, wanted: set[str]) -> PipelineSpec:
+    """The pipeline with a record of these fields alone, as a scorer has let them pass: no bounds are asked again."""
+    fields = {
+        name: msgspec.structs.replace(field, minimum=None, maximum=None, max_length=1 << 30, out_of_range="flag")
+        for name, field in spec.record.fields.items()
+        if name in wanted
+    } or {"none": FieldSpec(type="boolean", required=False)}
+    one = next(iter(fields))  # a codec asks who names the record, which nobody reads here
+    record = msgspec.structs.replace(spec.record, fields=fields, id=one, key=one, event_time=one, extra="ignore")
+    return msgspec.structs.replace(spec, record=record)

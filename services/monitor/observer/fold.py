@@ -1,0 +1,218 @@
+"""The fold of one partition of `journal`: entries in offset order in; outcomes, scorecards and error blocks out.
+
+A function of the entries alone. Its state lives in a store, which it may run ahead of by the batch in hand: what a
+batch changes is written once that batch is known to be committed (`settle`), stamped with the offset it goes up to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heappop
+
+from services.monitor.observer import items as kept
+from services.monitor.observer.accounts import Accounts
+from services.monitor.observer.blocks import Blocks
+from services.monitor.observer.cards import Cards
+from services.monitor.observer.describe import Describer
+from services.monitor.observer.entries import Entry, Seen, entries_of
+from services.monitor.observer.items import Item
+from services.monitor.observer.join import Findings, Join, Memory, drop_orphans
+from services.monitor.observer.judging import Judge
+from services.monitor.observer.lives import First, Lives
+from services.monitor.observer.saved import Head, Saved
+from services.monitor.observer.scorecard import Summer
+from services.monitor.observer.watermark import Terms
+from shared.core.codec import Row
+from shared.core.monitor_records import Account, LabelEntry, Scorecard
+from shared.core.store import Store
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every partition of a pipeline is folded by."""
+
+    terms: Terms
+    judge: Judge
+    describer: Describer
+    summer: Summer
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a batch makes to be published."""
+
+    findings: Findings
+    cards: Sequence[Scorecard] = ()
+    accounts: Sequence[Account] = ()
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What the store does not know yet."""
+
+    puts: dict[bytes, bytes] = field(default_factory=dict)
+    deletes: list[bytes] = field(default_factory=list)
+
+
+class PartitionFold:
+    """Folds one partition.
+
+    Args:
+        partition: which one.
+        rules: of the pipeline.
+        store: where its state is kept; nobody else's.
+    """
+
+    def __init__(self, partition: int, rules: Rules, store: Store) -> None:
+        self._partition, self._rules = partition, rules
+        self._saved = Saved(store, rules.terms)
+        self.next = -1
+        """The offset after the last entry that was taken in; -1: it knows nothing."""
+        self._changes = _Changes()
+        self._reset(-1)
+
+    def _reset(self, mark: int) -> None:
+        rules = self._rules
+        patience = rules.terms.span + rules.terms.horizon
+        self._memory = Memory(mark, Accounts(), Lives(), Blocks(self._partition, patience))
+        self._cards = Cards(self._partition, rules.rate, rules.terms)
+        self._changes = _Changes()
+
+    @property
+    def mark(self) -> int:
+        """The watermark (ms of event time); -1 before the first entry."""
+        return self._memory.mark
+
+    def begin(self, offset: int, mark: int) -> None:
+        """Start anew from an offset, with the watermark before it; what was stored is thrown away."""
+        self._saved.clear()
+        self._reset(mark)
+        self.next = offset
+
+    def resume(self, oldest: int, newest: int) -> int:
+        """Take up what is stored, if it goes up to an offset in [oldest, newest]; that offset, else -1."""
+        head = self._saved.head()
+        if head is None or not oldest <= head.next <= newest:
+            return -1
+        self._reset(head.mark)
+        self._saved.load(self._memory, self._cards)
+        self._memory.blocks.restore(head.blocks)
+        self.next = head.next
+        return head.next
+
+    def take(self, values: Sequence[bytes | None], offsets: Sequence[int]) -> Told:
+        """Fold n entries in.
+
+        Args:
+            values: as they stand in the journal.
+            offsets: rising, the first one at or after `next`.
+
+        Raises:
+            RuntimeError: what was taken in before is not settled: its items would be read as they were.
+        """
+        if self._changes.puts or self._changes.deletes:
+            raise RuntimeError("a batch was begun before the last one was settled")
+        entries = entries_of(values)
+        items = self._items(entries)
+        join = Join(self._rules.terms, self._rules.judge, self._memory, items)
+        join.fold(entries, offsets, values, self._described(entries))
+        self._cards.add(join.findings, self._rules.summer)
+        self.next = offsets[-1] + 1
+        self._keep(items, join.changed)
+        return Told(join.findings, self._told_cards(), self._told_accounts())
+
+    def low(self) -> First:
+        """The oldest offset that must be read again to know all that is known now, and the watermark before it."""
+        firsts = [one for one in (self._memory.lives.oldest(), self._memory.accounts.oldest()) if one is not None]
+        return min(firsts, default=(self.next, self.mark))
+
+    def unfinished(self) -> tuple[tuple[object, ...], ...]:
+        """The error blocks that are not full."""
+        return self._memory.blocks.unfinished(self.mark)
+
+    def restore_blocks(self, unfinished: Sequence[tuple[object, ...]]) -> None:
+        """Go on with these blocks: whoever begins in the middle cannot know where one began."""
+        self._memory.blocks.restore(unfinished)
+
+    def tell_again(self, *, complete: bool) -> None:
+        """With the next batch every open window is told once more. Not `complete`: entries of them are gone."""
+        self._cards.all_changed(complete=complete)
+        for _, book in self._memory.accounts:
+            book.changed = True
+            book.complete = book.complete and complete
+
+    def settle(self) -> None:
+        """All that was taken in is committed: the store may know it."""
+        if not self._changes.puts and not self._changes.deletes:
+            return
+        head = Head(self.next, self.mark, self.unfinished())
+        self._saved.write(self._changes.puts, self._changes.deletes, head)
+        self._changes = _Changes()
+
+    def close(self) -> None:
+        """Let the store go; what was not settled is forgotten."""
+        self._saved.close()
+
+    def _items(self, entries: Sequence[Entry | None]) -> dict[str, Item | None]:
+        """The items of all ids of a batch, in one request."""
+        names: dict[str, None] = {}
+        for entry in entries:
+            if type(entry) is Seen:
+                names[entry.prediction.id] = None
+            elif type(entry) is LabelEntry:
+                names[entry.label.id] = None
+        return self._saved.items(list(names))
+
+    def _described(self, entries: Sequence[Entry | None]) -> list[tuple[Row | None, tuple[int, ...]]]:
+        describer = self._rules.describer
+        rows = describer.rows([entry.record for entry in entries if type(entry) is Seen])
+        if not describer.sliced:
+            return [(row, ()) for row in rows]
+        return [(row, describer.slices(row)) for row in rows]
+
+    def _keep(self, items: dict[str, Item | None], changed: set[str]) -> None:
+        """Give up and bury what is over, and note what the store has to learn."""
+        self._give_up(items, changed)
+        buried = list(self._memory.lives.bury(self.mark))
+        self._changes.deletes = list(map(kept.key_of, buried))
+        gone = changed.intersection(buried)
+        for identity in changed - gone if gone else changed:
+            item = items[identity]
+            if item is not None:
+                self._changes.puts[kept.key_of(identity)] = kept.encode(item)
+
+    def _give_up(self, items: dict[str, Item | None], changed: set[str]) -> None:
+        """Labels that have waited for too long are orphaned, whether or not anybody asks for their id again."""
+        waiting, late = self._memory.waiting, set[str]()
+        while waiting and waiting[0][0] < self.mark:
+            late.add(heappop(waiting)[1])
+        items.update(self._saved.items(sorted(late - items.keys())))
+        for identity in late:
+            item = items[identity]
+            if item is not None and drop_orphans(item, self._memory.accounts, self.mark):
+                changed.add(identity)
+
+    def _told_cards(self) -> list[Scorecard]:
+        made = self._cards.told(self.mark, self.next)
+        for card in made:
+            self._saved.card(card, self._changes.puts, self._changes.deletes)
+        return made
+
+    def _told_accounts(self) -> list[Account]:
+        made: list[Account] = []
+        terms, mark = self._rules.terms, self.mark
+        for window, book in list(self._memory.accounts):
+            closed = mark > terms.settled(window)
+            if closed:
+                self._memory.accounts.close(window)
+            if closed or book.changed:
+                book.changed = False
+                self._saved.book(window, book, closed, self._changes.puts, self._changes.deletes)
+                account = Account(
+                    window=window, span=terms.span, partition=self._partition, watermark=mark, offset=self.next,
+                    closed=closed, complete=book.complete, sums=book.sums(),
+                )  # fmt: skip
+                made.append(account)
+        return made

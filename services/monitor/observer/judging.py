@@ -1,0 +1,53 @@
+"""How wrong a prediction was, as integers: the one place that says so, for scorecards and error blocks alike."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from services.monitor.observer.items import Known
+from shared.core.pipeline import PipelineSpec
+from shared.core.scorecards import fixed, log_loss
+
+Value = Any  # a class, or a number: what a label says came true
+
+
+class Verdict(NamedTuple):
+    """`error` is 1 where the prediction was wrong (a number: beyond the tolerance), `loss` in fixed point."""
+
+    error: int
+    loss: int
+
+
+Judge = Callable[[Known, Value], Verdict]
+
+
+def judge_of(spec: PipelineSpec) -> Judge:
+    """The judge of a task.
+
+    Classes: wrong is another class than the label's; the loss is log-loss (at most 13.87). Numbers: wrong is an error
+    of more than `monitoring.within` of the label's size; the loss is the absolute error.
+    """
+    if spec.task == "regression":
+        return _numbers(spec.monitoring.within)
+    return _binary(spec.labels.positive) if spec.task == "binary" else _classes
+
+
+def _binary(positive: str) -> Judge:
+    def judge(known: Known, value: Value) -> Verdict:
+        share = known.score if value == positive else 1.0 - known.score
+        return Verdict(int(known.label != value), log_loss(share))
+
+    return judge
+
+
+def _classes(known: Known, value: Value) -> Verdict:
+    shares = known.probabilities
+    share = shares.get(value, 0.0) if shares else (known.score if known.label == value else 0.0)
+    return Verdict(int(known.label != value), log_loss(share))
+
+
+def _numbers(within: float) -> Judge:
+    def judge(known: Known, value: Value) -> Verdict:
+        error = abs(known.score - value)
+        return Verdict(int(error > within * abs(value)), fixed(error))
+
+    return judge

@@ -1,0 +1,101 @@
+"""How a partition's state stands in its store: one key an item, a card and a book, and a head that stamps it all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify
+
+import msgspec
+
+from services.monitor.observer import items as kept
+from services.monitor.observer.accounts import Book
+from services.monitor.observer.cards import Cards
+from services.monitor.observer.items import Item
+from services.monitor.observer.join import Memory
+from services.monitor.observer.watermark import Terms
+from shared.core.monitor_records import Scorecard, scorecard_key
+from shared.core.store import Store
+
+HEAD, CARD, BOOK = b"h", b"c", b"b"
+FORMAT = 1
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """`next` is the stamp: the state is that of the log up to it, no more and no less."""
+
+    next: int
+    mark: int
+    blocks: tuple[tuple[object, ...], ...] = ()
+    terms: tuple[int, ...] = ()
+    format: int = FORMAT
+
+
+class Saved:
+    """Reads and writes one partition's state.
+
+    Args:
+        store: of this partition alone.
+        terms: a state that was kept by other terms is none.
+    """
+
+    def __init__(self, store: Store, terms: Terms) -> None:
+        self._store = store
+        self._terms = (terms.span, terms.horizon, terms.hold, terms.max_step, terms.grain)
+
+    def head(self) -> Head | None:
+        """The stamp; None where nothing is stored, or nothing of use."""
+        (value,) = self._store.get_many([HEAD])
+        if value is None:
+            return None
+        try:
+            head = msgspec.json.decode(value, type=Head)
+        except msgspec.DecodeError:
+            return None
+        return head if head.terms == self._terms and head.format == FORMAT else None
+
+    def load(self, memory: Memory, cards: Cards) -> None:
+        """Read everything but the items themselves."""
+        for key, value in self._store.scan(kept.PREFIX):
+            identity, life = kept.identity_of(key), kept.decode_life(value)
+            memory.lives.begin(identity, life.dies, life.first)
+            memory.waiting += [(held.reach, identity) for held in life.held]
+        heapify(memory.waiting)
+        for _, value in self._store.scan(CARD):
+            cards.restore(msgspec.json.decode(value, type=Scorecard))
+        for key, value in self._store.scan(BOOK):
+            memory.accounts.restore(int(key.removeprefix(BOOK)), msgspec.json.decode(value, type=Book))
+
+    def items(self, identities: Sequence[str]) -> dict[str, Item | None]:
+        """The items of ids, None where nothing is remembered."""
+        values = self._store.get_many(list(map(kept.key_of, identities)))
+        return {
+            identity: None if value is None else kept.decode(value)
+            for identity, value in zip(identities, values, strict=True)
+        }
+
+    def card(self, card: Scorecard, puts: dict[bytes, bytes], deletes: list[bytes]) -> None:
+        """Note a card that changed, or is closed."""
+        key = CARD + scorecard_key(card)
+        if card.closed:
+            deletes.append(key)
+        else:
+            puts[key] = msgspec.json.encode(card)
+
+    def book(self, window: int, book: Book, closed: bool, puts: dict[bytes, bytes], deletes: list[bytes]) -> None:  # noqa: FBT001 - as above
+        """Note a book that changed, or is closed."""
+        key = BOOK + str(window).encode()
+        if closed:
+            deletes.append(key)
+        else:
+            puts[key] = msgspec.json.encode(book)
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes], head: Head) -> None:
+        """Write changes and stamp as one."""
+        stamp = msgspec.json.encode(msgspec.structs.replace(head, terms=self._terms))
+        self._store.write({**puts, HEAD: stamp}, deletes)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._store.clear()
+
+    def close(self) -> None:
+        """Let the store go."""
+        self._store.close()

@@ -1,0 +1,72 @@
+"""RocksDB as a store of keys and values on the disk of one process."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+BLOCK_CACHE = 32 << 20  # bytes a store
+WRITE_BUFFER = 16 << 20
+BLOOM_BITS = 10  # most ids that are asked for are new: a filter says so without a look at the disk
+
+
+class RocksStore:
+    """Implements `Store`. A write survives the death of the process, not that of the machine: the log is the truth.
+
+    Args:
+        folder: made where it is not there; one store at a time may have it open.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._db = _open(folder)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `Store.get_many`."""
+        found: list[bytes | None] = self._db.get(list(keys)) if keys else []  # type: ignore[assignment] # a list for a list
+        return found
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = ()) -> None:
+        """See `Store.write`."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in puts.items():
+            put(key, value)
+        for key in deletes:
+            delete(key)
+        self._db.write(batch)
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See `Store.scan`."""
+        for key, value in self._db.items(from_key=prefix):
+            if not isinstance(key, bytes) or not key.startswith(prefix):
+                return
+            yield key, value
+
+    def clear(self) -> None:
+        """See `Store.clear`."""
+        self.close()
+        shutil.rmtree(self._folder)
+        self._db = _open(self._folder)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._db.close()
+
+
+def _open(folder: Path) -> Rdict:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_write_buffer_size(WRITE_BUFFER)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(256)
+    tables = BlockBasedOptions()
+    tables.set_block_cache(Cache(BLOCK_CACHE))
+    tables.set_bloom_filter(BLOOM_BITS, False)
+    tables.set_cache_index_and_filter_blocks(True)
+    options.set_block_based_table_factory(tables)
+    return Rdict(str(folder), options)

@@ -1,0 +1,18 @@
+"""How far event time has come in one partition of `journal`, entry by entry. Times are milliseconds."""
+
+from shared.core.pipeline import PipelineSpec
+
+STEPS = 8
+
+
+def advance(mark: int, time: int, max_step: int) -> int:
+    """The watermark after an entry of this time; -1 is one that has seen nothing, and begins with its first entry."""
+    if mark < 0:
+        return time
+    return mark if time <= mark else min(time, mark + max_step)
+
+
+def max_step(spec: PipelineSpec) -> int:
+    """The most that one entry may advance it: as declared, else an eighth of a window; 1 at least."""
+    wish = spec.monitoring.max_step
+    return max(round((spec.monitoring.window / STEPS if wish is None else wish) * 1_000), 1)
