@@ -1,6 +1,5 @@
 """The accounts of one partition: every entry is counted once, and every label has exactly one status."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -15,13 +14,13 @@ class Book(msgspec.Struct, gc=False):
     """The account of one window of the watermark. `first` is the oldest entry that its counts depend on."""
 
     first: First
-    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    counts: dict[str, int] = {}
     complete: bool = True
     changed: bool = True
 
     def add(self, what: str, n: int = 1) -> None:
         """Count."""
-        self.counts[what] += n
+        self.counts[what] = self.counts.get(what, 0) + n
         self.changed = True
 
     def sums(self) -> AccountSums:
