@@ -23,7 +23,7 @@ def test_eight_partitions_are_one(task: str, seed: int) -> None:
     """Corrections, repeats and shadows included: the merged sums are the same bytes, in any order of merging."""
     print(f"seed {seed}")
     dice, spec = Random(seed), make(task)
-    mix = Mix(before=0, far=0, foreign=0, longest=HOUR)  # in time everywhere, whatever a partition's watermark
+    mix = Mix(before=0, far=0, foreign=0, twice=0, longest=HOUR)  # in time everywhere, whatever a partition's watermark
     entries = [one for one in journal(spec, dice, 600, mix) if one["type"] != "tick"]
     _, whole = fold_all(spec, as_bytes(entries), MemoryStore(), dice)
     parts: list[Published] = []
