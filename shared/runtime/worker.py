@@ -28,7 +28,7 @@ from shared.core.metrics import Metrics
 from shared.core.pacing import Pacer
 from shared.core.ports import Clock, Listener, Source, Step, Tracer
 from shared.core.refill import Refill
-from shared.core.topics import TopicName, topic
+from shared.core.topics import TopicName, needed_bytes, topic
 from shared.runtime.aligned import FETCH_BYTES, AlignedSource, Moment
 from shared.runtime.clock import SystemClock
 from shared.runtime.controls import Controls, NoControls
@@ -43,6 +43,7 @@ from shared.runtime.timeouts import check_timeouts
 from shared.runtime.watchdog import Watchdog
 
 EXIT_ANSWER_NO, EXIT_CONFIGURATION, EXIT_MODEL, EXIT_FENCED = 1, 2, 3, 4
+CLIENT_BYTES = 1_000_000  # of one message, by librdkafka's default
 MAX_TURN_AGE = 90.0  # s without a turn of the loop after which the process counts as dead
 
 
@@ -104,6 +105,8 @@ def worker(service: str, where: str, checks: tuple[str, ...]) -> Iterator[Worker
     )
     kafka = client_config(settings.kafka, read_secret)
     kafka["client.id"] = f"tailrace-{pipeline.spec.name}-{name}"
+    if (largest := needed_bytes(pipeline.spec, "journal")) > CLIENT_BYTES:
+        kafka["message.max.bytes"] = largest  # or the client refuses the outcome of a good record, again and again
     kafka["logger"] = logging.getLogger("librdkafka")  # one JSON line an event, the client's own words too
     watchdog.start()
     try:

@@ -7,9 +7,11 @@ import pytest
 
 from shared.adapters.redis_features import RedisAddress, RedisWriter
 from shared.core.records import FeatureUpdate
+from tests.support.bad_input import Sender
 from tests.support.bundles import START
 from tests.support.letters import Post
 from tests.support.poisoned_scorer import POISON
+from tests.support.spec import FIELDS
 from tests.support.wait import until
 from tests.support.world import World, record
 
@@ -107,3 +109,24 @@ def test_a_replayed_letter_is_scored_once_as_of_its_event(
     replayed = [seen for seen in w.values("journal") if seen["prediction"]["event_time"] == old]
     assert [seen["lookups"] for seen in replayed] == [{"weather": {"wind": 5.0}}] * 30
     assert (w.restarts(), w.pid(0)) == (0, pid)
+
+
+@pytest.mark.parametrize("name", ["B17 a pipeline whose own limit is above the client's"])
+def test_records_as_large_as_the_pipeline_allows_are_scored(world: Callable[..., World], name: str) -> None:
+    """With 2 MB allowed one of 2 MB is scored, and its observation holds it; one byte more is a reference."""
+    del name
+    limit = 2_000_000
+    section = {"id": "id", "key": "depot", "event_time": "at", "fields": FIELDS, "max_bytes": limit}
+    topics = {"records": {"max_message_bytes": limit + 10_000}}
+    w = world(privacy={}, record=section, topics=topics)
+    w.start(1)
+    sender = Sender(w)
+    key, value, _ = record(1)
+    for i, size in enumerate((limit - 1, limit, limit + 1, len(value))):
+        sender.send(f"{i}", key.encode(), value + b" " * (size - len(value)))
+    until(w.all_scored(4), "every record to have an outcome", 60)
+    account = w.account()
+    assert (account.predictions, account.dead_letters, account.doubled) == (3, {"too_large": 1}, 0), account
+    assert [letter["tailrace-body"] for letter in w.letters()] == ["reference"]
+    assert len(w.values("journal")) == 3
+    assert w.restarts() == 0

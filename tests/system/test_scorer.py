@@ -31,8 +31,13 @@ def test_killed_workers_lose_and_double_nothing(world: Callable[..., World], pro
     for burst in range(4):
         w.send("records", [record(burst * N // 4 + i) for i in range(N // 4)])
         until(lambda b=burst: w.account().predictions >= b * N // 4 + 1, "the first predictions of a burst", 60)  # type: ignore[misc]
-        os.kill(w.pid(dice.randrange(2)), signal.SIGKILL)
-        until(lambda: all(s.pid for s in w.supervisor.status()), "the worker to be started again")
+        victim = w.pid(dice.randrange(2))
+        os.kill(victim, signal.SIGKILL)
+        # Until it was noticed the dead one still has its number: a second kill of it would be none.
+        until(
+            lambda dead=victim: all(s.pid not in {None, dead} for s in w.supervisor.status()),  # type: ignore[misc]
+            "the worker to be started again",
+        )
     until(w.all_scored(N), "every record to be scored", 90)
     account = w.account()
     assert (account.lost, account.doubled, account.stray) == (0, 0, 0), account
