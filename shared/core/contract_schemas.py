@@ -70,6 +70,7 @@ def label(spec: PipelineSpec) -> Schema:
     else:
         value = {"enum": list(spec.labels.classes)}
     schema["properties"]["value"] = value
+    schema["additionalProperties"] = False  # a misspelt `revision` must not pass for a label without one
     return schema
 
 

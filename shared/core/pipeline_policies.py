@@ -12,6 +12,7 @@ from shared.core.pipeline import PipelineSpec, TopicSpec
 Answers = Iterator[Mistake]
 _ESTIMATOR = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z]\w*")
 _TABLES = (".csv", ".parquet", ".jsonl")
+MAX_CUTS = 20
 # What the table decides, and the key that says it instead.
 _DECIDED = {
     "retention.ms": "use the key `retention`",
@@ -153,6 +154,37 @@ def _delivery(spec: PipelineSpec) -> Answers:
 def _monitoring(spec: PipelineSpec) -> Answers:
     if spec.monitoring.window <= 0:
         yield Mistake("monitoring.window", "must be longer than nothing", "write 1h or 1d")
+    if spec.monitoring.max_step is not None and spec.monitoring.max_step <= 0:
+        yield Mistake("monitoring.max_step", "would stop event time", "write 1h, or leave it out")
+
+
+def _sliced(spec: PipelineSpec) -> Iterable[tuple[str, str, tuple[float | str, ...]]]:
+    return ((f"monitoring.slices.{name}", name, cuts) for name, cuts in spec.monitoring.slices.items())
+
+
+def _slice_field(spec: PipelineSpec, path: str, name: str, cuts: tuple[float | str, ...]) -> Answers:
+    """A slice is published in the clear, so it is of no personal field; words cut words, and bounds cut numbers."""
+    if name not in spec.record.fields:
+        yield Mistake(path, f'"{name}" is no field of the record', near(name, spec.record.fields))
+        return
+    kind = spec.record.fields[name].type
+    words = kind in ("string", "boolean")
+    if kind == "timestamp":
+        yield Mistake(path, "is of a timestamp", "windows are slices of time already")
+    elif any(isinstance(cut, str) != words for cut in cuts):
+        yield Mistake(path, f"field is a {kind}", f"list {'words' if words else 'rising numbers'}")
+    elif not words and list(cuts) != sorted(set(cuts)):
+        yield Mistake(path, "bounds do not rise", "list each once, the smallest first")
+    if name in (*spec.privacy.drop, *spec.privacy.hash):
+        yield Mistake(path, f'"{name}" is personal', "figures are for everybody: take it away")
+
+
+def _slice_count(_spec: PipelineSpec, path: str, _name: str, cuts: tuple[float | str, ...]) -> Answers:
+    if not cuts:
+        yield Mistake(path, "is empty", "list the words or the bounds that cut it")
+    elif len(cuts) > MAX_CUTS:
+        yield Mistake(path, f"has {len(cuts)} parts, {MAX_CUTS} at most", "each is a row in every scorecard")
+    yield from distinct(path, [cut for cut in cuts if isinstance(cut, str)])
 
 
 def _named_topics(spec: PipelineSpec) -> Iterable[tuple[str, TopicSpec]]:
@@ -228,4 +260,5 @@ WHOLE: tuple[Callable[[PipelineSpec], Answers], ...] = (
 PARTS: tuple[tuple[Callable[[PipelineSpec], Iterable[tuple[Any, ...]]], tuple[Callable[..., Answers], ...]], ...] = (
     (_named_topics, (_topic_name, _topic_retention, _topic_bytes, _topic_config)),
     (_private, (_privacy,)),
+    (_sliced, (_slice_field, _slice_count)),
 )

@@ -48,6 +48,10 @@ MEANINGS: dict[str, Meaning] = {
     ),
     r.UNKNOWN_SCHEMA: Meaning("a feature update of another schema version", "update the feature writer; then replay"),
     r.UNKNOWN_GROUP: Meaning("a feature update for a group that is not declared", "declare the group; then replay"),
+    r.UNKNOWN_CLASS: Meaning(
+        "a label whose value is none of the classes",
+        "mend the producer, or add the class to labels.classes and train; then replay",
+    ),
     r.POISON: Meaning(
         "the step broke on this record alone; the detail says where", "mend the code or the model; then replay"
     ),

@@ -19,6 +19,7 @@ NOT_A_NUMBER = "not_a_number"
 FORGED_CONTROL = "forged_control"
 UNKNOWN_SCHEMA = "unknown_schema"
 UNKNOWN_GROUP = "unknown_group"
+UNKNOWN_CLASS = "unknown_class"
 POISON = "poison"
 OTHER = "other"
 
