@@ -48,8 +48,9 @@ unit: setup  ## tests without a broker
 system: setup  ## tests on the embedded stack
 	@$(BIN)/pytest -q tests/contract tests/system $(ARGS)
 
-verify: setup  ## every promise at full size: 3 seeds of 20 kills and 3 broker kills in 100,000 records, and the controls (25 min)
+verify: setup  ## every promise at full size: 3 seeds of 20 kills and 3 broker kills in 100,000 records, 2 x 100,000 mutated ones, the controls (30 min)
 	@$(BIN)/tailrace verify simulation
+	@for pipeline in flights obesity; do $(BIN)/tailrace verify bad-input $$pipeline || exit 1; done
 	@for seed in 1 2 3; do $(BIN)/tailrace verify delivery flights --seed $$seed --broker-kills 3 $(ARGS) || exit 1; done
 	@$(BIN)/tailrace verify frozen-batch flights
 	@echo "the controls: here the checker must find what is wrong" >&2
