@@ -1,6 +1,5 @@
 """Alarms over error blocks: the same whatever the order and however often blocks come, kept and never dropped."""
 
-from dataclasses import dataclass, replace
 from functools import reduce
 
 import msgspec
@@ -14,32 +13,23 @@ from services.monitor.analyst.alarms import add, watch
 from services.monitor.analyst.baseline import UNIT, baseline
 from services.monitor.analyst.cusum import Terms
 from services.monitor.analyst.fold import Entry, begin, fold
+from shared.core.monitor_records import ErrorBlock
 
 HOUR = 3_600_000
 TERMS = Terms(reference=500, minimum=50, cooldown=24 * HOUR)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """An error block as the observer writes it."""
-
-    partition: int
-    number: int
-    opened: int
-    closed: int
-    errors: int
-    loss: int
-    n: int = 25
-
-
-def _block(i: int, errors: int, partition: int = 0, number: int | None = None) -> Block:
+def _block(i: int, errors: int, partition: int = 0, number: int | None = None) -> ErrorBlock:
     """One block an hour, whose loss goes with its errors."""
     number = i if number is None else number
-    return Block(partition, number, i * HOUR, (i + 1) * HOUR, errors, (5 + errors) * UNIT)
+    return ErrorBlock(
+        version="v1", partition=partition, number=number, opened=i * HOUR, closed=(i + 1) * HOUR,
+        n=25, errors=errors, loss=(5 + errors) * UNIT,
+    )  # fmt: skip
 
 
-def _stream(rng: np.random.Generator, shares: list[tuple[float, int]], partitions: int = 1) -> list[Block]:
-    numbers, blocks = [0] * partitions, list[Block]()
+def _stream(rng: np.random.Generator, shares: list[tuple[float, int]], partitions: int = 1) -> list[ErrorBlock]:
+    numbers, blocks = [0] * partitions, list[ErrorBlock]()
     for share in (share for share, n in shares for _ in range(n)):
         partition = int(rng.integers(partitions))
         blocks.append(_block(len(blocks), int(rng.binomial(25, share)), partition, numbers[partition]))
@@ -76,7 +66,7 @@ def test_order_and_repeats_do_not_matter(random: object, size: int) -> None:
 
 def test_blocks_count_in_the_order_of_their_closing_then_of_their_partition() -> None:
     """The state is that of a plain loop over the sorted blocks."""
-    same_time = [replace(block, closed=block.closed // (3 * HOUR)) for block in RISE]
+    same_time = [msgspec.structs.replace(block, closed=block.closed // (3 * HOUR)) for block in RISE]
     entries = sorted(Entry(b.closed, b.partition, b.number, b.opened, b.n, b.errors, b.loss) for b in same_time)
     expected = reduce(lambda state, entry: fold(state, entry, TERMS), entries, begin(TERMS))
     assert expected == add(watch(TERMS), same_time[::-1]).state
@@ -146,7 +136,7 @@ def test_a_long_stream_keeps_a_bounded_tail_and_the_same_alarms(monkeypatch: pyt
     assert len(parts.tail) < 40
     assert (whole.state, 0) == (parts.state, parts.late)
     assert add(parts, RISE) is parts
-    stray = Block(partition=9, number=0, opened=0, closed=HOUR, errors=3, loss=8 * UNIT)
+    stray = msgspec.structs.replace(RISE[0], partition=9, number=0)
     assert add(parts, [stray]).late == 1
     assert add(parts, [stray]).state.labels == parts.state.labels + 25
 
