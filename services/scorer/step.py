@@ -13,11 +13,13 @@ from shared.core.deadletter import MAX_CARRIED
 from shared.core.features import FeatureBuilder, Matrix
 from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec
-from shared.core.ports import Block, Count, Found, Lookups, Message, Part, Reject, Result, Runtime, Tracer
+from shared.core.ports import Block, Count, Found, Lookups, Message, Part, Reject, Result, Runtime, Tracer, merged
 from shared.core.privacy import Redactor
 from shared.core.records import TRACEPARENT, TRACESTATE, Headers
 from shared.core.sampling import OBSERVED, sampled
 from shared.core.scoring import ObservationWriter, Version, ages_of, answers, flags_of, predictions
+
+PIECE = 2_000  # records: few enough to stay in a core's cache until they are encoded (a seventh of a step's time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,15 @@ class ScorerStep:
 
     def __call__(self, part: Part) -> Result:
         """See `Step`. Every message of the part ends as one prediction or one reject."""
+        n = len(part.messages)
+        if n <= PIECE or self._entities:  # look-ups are one round trip for all
+            return self._scored(part)
+        cuts = [slice(start, start + PIECE) for start in range(0, n, PIECE)]
+        return merged(
+            [self._scored(Part(part.messages[cut], part.headers[cut], part.epoch, part.traced)) for cut in cuts]
+        )
+
+    def _scored(self, part: Part) -> Result:
         version = self._scoring(part.epoch)
         messages = part.messages
         decoded = self._codec.decode(

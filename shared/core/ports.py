@@ -88,6 +88,15 @@ class Result:
     counts: Sequence[Count] = ()
 
 
+def merged(results: Sequence[Result]) -> Result:
+    """The results of a part's pieces, in their order, as one."""
+    return Result(
+        [block for one in results for block in one.blocks],
+        [reject for one in results for reject in one.rejects],
+        [count for one in results for count in one.counts],
+    )
+
+
 class Step(Protocol):
     """A service's own logic: the same part gives the same result, and nothing is written."""
 

@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 from shared.core import reasons
 from shared.core.errors import TailraceError
-from shared.core.ports import Part, Reject, Result, Step
+from shared.core.ports import Part, Reject, Result, Step, merged
 
 
 def isolate(step: Step, part: Part) -> Result:
@@ -32,11 +32,7 @@ def isolate(step: Step, part: Part) -> Result:
             isolate(step, Part(part.messages[a:b], part.headers[a:b], part.epoch))
             for a, b in ((0, middle), (middle, len(part.messages)))
         ]
-        return Result(
-            [b for h in halves for b in h.blocks],
-            [r for h in halves for r in h.rejects],
-            [c for h in halves for c in h.counts],
-        )
+        return merged(halves)
 
 
 def _where(error: Exception) -> str:
