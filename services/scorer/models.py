@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.scorer.child import try_in_child
-from services.scorer.fetch import Fetcher
 from shared.adapters.signing import Verifier, make_keys
 from shared.core.bundle import GOLDEN, Column, Golden, Manifest
 from shared.core.bundle_checks import check_golden, check_manifest, check_ref, code_of, parse_golden, parse_manifest
@@ -20,6 +19,7 @@ from shared.core.metrics import Metrics
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock, Runtime
 from shared.core.records import BundleRef
+from shared.runtime.fetch import Fetcher
 from shared.runtime.model_files import model_cache, public_key, signing_key, state_folder
 from shared.runtime.runtimes import load_runtime
 from shared.runtime.settings import Settings
