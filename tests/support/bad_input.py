@@ -161,9 +161,12 @@ def spoil(w: World, server: RedisServer, canary: Path) -> None:
 
 def pipeline() -> dict[str, Any]:
     """The sections of the table's pipeline."""
-    fields = FIELDS | {
-        "floors": {"type": "integer", "required": False},
-        "height": {"type": "number", "required": False},
+    optional: dict[str, Any] = {"required": False}
+    fields: dict[str, Any] = {
+        **FIELDS,
+        "floors": {"type": "integer"} | optional,
+        "age": {"type": "number", "minimum": 0, "maximum": 120, "out_of_range": "flag"} | optional,
+        "volume": {"type": "number", "minimum": 0} | optional,
     }
     features = [f | ({"missing": "reject"} if f["name"] == "stops" else {}) for f in FEATURES]
     return {

@@ -35,6 +35,7 @@ def test_bad_input_becomes_what_the_table_says(table: Table, row: Row) -> None:
     if row.expected == SCORED:
         made = outcome.prediction
         assert row.flags <= set(made["flags"])
+        assert ("out_of_range" in made["flags"]) == ("out_of_range" in row.flags)
         assert isinstance(made["score"], float)
         if row.like is not None:
             assert made["score"] == table.outcomes[f"like {row.name}"].prediction["score"]
