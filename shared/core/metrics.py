@@ -39,6 +39,10 @@ MetricName = Literal[
     "tailrace_feature_updates_total",
     "tailrace_aggregate_events_total",
     "tailrace_aggregate_records",
+    "tailrace_labels_total",
+    "tailrace_journal_entries_total",
+    "tailrace_monitor_watermark_seconds",
+    "tailrace_monitor_ids",
     "tailrace_predictions_total",
     "tailrace_flagged_total",
     "tailrace_epoch_in_force",
@@ -216,6 +220,18 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
             result="added repeated late unknown no_entity gone",
         ),
         "tailrace_aggregate_records": _gauge("Records that aggregates hold in memory."),
+        "tailrace_labels_total": _counter(
+            "Labels by their last status; one that waits for its observation has none yet.",
+            status="matched corrected late orphaned duplicate conflicting unsampled",
+        ),
+        "tailrace_journal_entries_total": _counter(
+            "Entries of the journal that are no labels, and what was peculiar about observations.",
+            entry="observations shadows stray repeated expired ticks invalid",
+        ),
+        "tailrace_monitor_watermark_seconds": _gauge(
+            "How far event time has come in a partition of the journal, in seconds since 1970 UTC.", "partition"
+        ),
+        "tailrace_monitor_ids": _gauge("Records that the observer remembers.", "partition"),
         "tailrace_predictions_total": _counter("Predictions committed, by model version.", "version"),
         "tailrace_flagged_total": _counter(
             "Predictions committed with a flag.", flag="degraded stale out_of_range unseen"

@@ -31,12 +31,17 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a committed offset remembers beside its number, in the offset's metadata (JSON, < 4,096 bytes).
 
     `epoch` is the newest barrier seen in the partition, `acting` the epoch whose version scores (lower than
-    `epoch` only after a revocation), `low` the oldest offset that an open window still needs.
+    `epoch` only after a revocation), `low` the oldest offset that an open window still needs. The observer adds the
+    watermark (ms) before `low` (`mark`), and as of offset `at` the watermark and the error blocks being filled.
     """
 
     epoch: int = 0
     acting: int = 0
     low: int = -1
+    mark: int = -1
+    at: int = -1
+    passed: int = -1
+    blocks: tuple[tuple[Any, ...], ...] = ()
 
 
 class Committed(NamedTuple):

@@ -135,6 +135,17 @@ class PrivacySettings(Section, frozen=True, kw_only=True):
     key_file: str = ""
 
 
+class MonitorSettings(Section, frozen=True, kw_only=True):
+    """Where the observer keeps what it remembers: a folder of its own disk, and one for checkpoints (empty: none).
+
+    Without `state` it is in the state folder. A checkpoint is written every so many seconds.
+    """
+
+    state: str = ""
+    checkpoints: str = ""
+    checkpoint_every: Seconds = 300.0
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """All settings of a process."""
 
@@ -148,6 +159,7 @@ class Settings(Section, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
     privacy: PrivacySettings = PrivacySettings()
+    monitor: MonitorSettings = MonitorSettings()
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[str]]:

@@ -13,12 +13,12 @@ from services.monitor.observer.judging import judge_of
 from services.monitor.observer.scorecard import Summer
 from services.monitor.observer.watermark import terms_of
 from shared.core.bundle import Column
-from shared.core.monitor_records import AccountSums, Scorecard, Sums
+from shared.core.monitor_records import AccountSums, ErrorBlock, Scorecard, Sums
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import decode
 from shared.core.reference import FeatureProfile, Reference
 from shared.core.store import Store
-from tests.support.monitor_oracle import Settings
+from tests.support.monitor_oracle import Answer, Settings
 from tests.support.spec import make_tree
 
 T0 = 1_767_225_600_000
@@ -185,7 +185,7 @@ class Published:
 
     cards: dict[tuple[str, bool, int], Scorecard] = field(default_factory=dict)
     accounts: dict[int, AccountSums] = field(default_factory=dict)
-    outcomes: list[tuple[str, bytes, Any, tuple[int, int]]] = field(default_factory=list)
+    outcomes: list[tuple[str, str, bytes, Any, tuple[int, int]]] = field(default_factory=list)
     blocks: list[Any] = field(default_factory=list)
     closed: list[Any] = field(default_factory=list)
 
@@ -250,6 +250,31 @@ def plain(card: Mapping[str, Any]) -> dict[str, Any]:
 def account_picture(sums: AccountSums) -> Counter[str]:
     """An account without zeros."""
     return Counter({f: n for f in sums.__struct_fields__ if (n := getattr(sums, f))})
+
+
+def block_picture(block: ErrorBlock) -> dict[str, Any]:
+    """A block in the oracle's form."""
+    assert block.n == 25
+    return {
+        "who": (block.version, block.shadow), "number": block.number, "opened": block.opened, "closed": block.closed,
+        "errors": block.errors, "loss": block.loss,
+    }  # fmt: skip
+
+
+def expected(answer: Answer) -> dict[str, Any]:
+    """The oracle's answer in the same form."""
+    cards = {}
+    for key, card in answer.cards.items():
+        if not key[0].startswith("v"):
+            for name in ("answers", "truths", "feature weight"):
+                card["tables"].pop(name, None)
+        cards[key] = plain(card)
+    return {
+        "cards": cards,
+        "accounts": answer.accounts,
+        "outcomes": [one[1:] for one in answer.outcomes],
+        "blocks": sorted(answer.blocks, key=lambda b: (b["number"], b["who"])),
+    }
 
 
 def _table(counts: Sequence[int]) -> dict[int, int]:

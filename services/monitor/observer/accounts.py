@@ -1,5 +1,6 @@
 """The accounts of one partition: every entry is counted once, and every label has exactly one status."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -40,6 +41,13 @@ class Accounts:
         if book is None:
             book = self._books[window] = Book(first)
         return book
+
+    def totals(self) -> Counter[str]:
+        """Everything in the open books."""
+        sums: Counter[str] = Counter()
+        for book in self._books.values():
+            sums.update(book.counts)
+        return sums
 
     def settle(self, window: int, status: str, n: int = 1) -> None:
         """Labels that were held have their last status now, in the account that they were entered in."""

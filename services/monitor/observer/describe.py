@@ -1,7 +1,7 @@
 """What the observations of a batch look like: counts over the reference's bins, and the declared slices. By columns."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,11 @@ class Describer:
             return sum(one is None or one.get(feature.source) is None for one in found.values[feature.lookup])
         values = list(map(self._codec.getter(feature.source), rows))
         return values.count(None) + sum(value is msgspec.UNSET for value in values)
+
+    def prepare(self, versions: Iterable[str]) -> None:
+        """Have the profiles of these ready: afterwards nothing about them is asked of the world. May raise."""
+        for version in versions:
+            self._version(version)
 
     def over_scores(self, version: str, values: Sequence[float]) -> FeatureCounts:
         """Counts of scores, or of a regression's labels, over the reference's bins of scores."""

@@ -4,14 +4,17 @@ A function of the entries alone. Its state lives in a store, which it may run ah
 batch changes is written once that batch is known to be committed (`settle`), stamped with the offset it goes up to.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop
+from pathlib import Path
 
 from services.monitor.observer import items as kept
 from services.monitor.observer.accounts import Accounts
 from services.monitor.observer.blocks import Blocks
 from services.monitor.observer.cards import Cards
+from services.monitor.observer.checkpoints import Checkpoints
 from services.monitor.observer.describe import Describer
 from services.monitor.observer.entries import Entry, Seen, entries_of
 from services.monitor.observer.items import Item
@@ -44,6 +47,7 @@ class Told:
     """What a batch makes to be published."""
 
     findings: Findings
+    counts: Counter[str]
     cards: Sequence[Scorecard] = ()
     accounts: Sequence[Account] = ()
 
@@ -71,6 +75,7 @@ class PartitionFold:
         self.next = -1
         """The offset after the last entry that was taken in; -1: it knows nothing."""
         self._changes = _Changes()
+        self._complete = True
         self._reset(-1)
 
     def _reset(self, mark: int) -> None:
@@ -85,11 +90,19 @@ class PartitionFold:
         """The watermark (ms of event time); -1 before the first entry."""
         return self._memory.mark
 
-    def begin(self, offset: int, mark: int) -> None:
-        """Start anew from an offset, with the watermark before it; what was stored is thrown away."""
+    @property
+    def remembered(self) -> int:
+        """How many ids are remembered."""
+        return len(self._memory.lives)
+
+    def begin(self, offset: int, mark: int, *, complete: bool = True) -> None:
+        """Start anew from an offset, with the watermark before it; what was stored is thrown away.
+
+        Not `complete`: entries that are needed stood before it and are gone.
+        """
         self._saved.clear()
         self._reset(mark)
-        self.next = offset
+        self.next, self._complete = offset, complete
 
     def resume(self, oldest: int, newest: int) -> int:
         """Take up what is stored, if it goes up to an offset in [oldest, newest]; that offset, else -1."""
@@ -99,8 +112,16 @@ class PartitionFold:
         self._reset(head.mark)
         self._saved.load(self._memory, self._cards)
         self._memory.blocks.restore(head.blocks)
-        self.next = head.next
+        self.next, self._complete = head.next, head.complete
         return head.next
+
+    def save(self, checkpoints: Checkpoints) -> Path:
+        """Write a checkpoint of all that is settled. Raises OSError."""
+        return self._saved.save(checkpoints, self.next)
+
+    def load(self, checkpoints: Checkpoints, oldest: int, newest: int) -> int:
+        """Take up the newest checkpoint in [oldest, newest]; its offset, or -1 where there is none."""
+        return self.resume(oldest, newest) if self._saved.fetch(checkpoints, oldest, newest) >= 0 else -1
 
     def take(self, values: Sequence[bytes | None], offsets: Sequence[int]) -> Told:
         """Fold n entries in.
@@ -110,18 +131,23 @@ class PartitionFold:
             offsets: rising, the first one at or after `next`.
 
         Raises:
+            Unavailable: a version's profile cannot be read now.
             RuntimeError: what was taken in before is not settled: its items would be read as they were.
         """
         if self._changes.puts or self._changes.deletes:
             raise RuntimeError("a batch was begun before the last one was settled")
         entries = entries_of(values)
+        self._rules.describer.prepare({entry.prediction.version for entry in entries if type(entry) is Seen})
+        before = self._memory.accounts.totals()
         items = self._items(entries)
         join = Join(self._rules.terms, self._rules.judge, self._memory, items)
         join.fold(entries, offsets, values, self._described(entries))
         self._cards.add(join.findings, self._rules.summer)
         self.next = offsets[-1] + 1
         self._keep(items, join.changed)
-        return Told(join.findings, self._told_cards(), self._told_accounts())
+        counts = self._memory.accounts.totals()
+        counts.subtract(before)
+        return Told(join.findings, counts, self._told_cards(), self._told_accounts())
 
     def low(self) -> First:
         """The oldest offset that must be read again to know all that is known now, and the watermark before it."""
@@ -132,12 +158,24 @@ class PartitionFold:
         """The error blocks that are not full."""
         return self._memory.blocks.unfinished(self.mark)
 
-    def restore_blocks(self, unfinished: Sequence[tuple[object, ...]]) -> None:
-        """Go on with these blocks: whoever begins in the middle cannot know where one began."""
-        self._memory.blocks.restore(unfinished)
+    def arrive(self, mark: int, unfinished: Sequence[tuple[object, ...]]) -> None:
+        """Where a note was made: go on with its blocks (whoever begins in the middle cannot know where one began).
 
-    def tell_again(self, *, complete: bool) -> None:
+        Behind a gap the watermark is lower than it was. What was over then was told to be, and is not told again.
+        """
+        self._memory.blocks.restore(unfinished)
+        if mark > self._memory.mark:
+            self._memory.mark = mark
+            self._changes = _Changes()
+            self._keep({}, set())
+            self._told_cards()
+            self._told_accounts()
+            self.settle()
+
+    def tell_again(self, *, complete: bool = True) -> None:
         """With the next batch every open window is told once more. Not `complete`: entries of them are gone."""
+        complete = complete and self._complete
+        self._complete = True
         self._cards.all_changed(complete=complete)
         for _, book in self._memory.accounts:
             book.changed = True
@@ -147,7 +185,7 @@ class PartitionFold:
         """All that was taken in is committed: the store may know it."""
         if not self._changes.puts and not self._changes.deletes:
             return
-        head = Head(self.next, self.mark, self.unfinished())
+        head = Head(self.next, self.mark, self.unfinished(), complete=self._complete)
         self._saved.write(self._changes.puts, self._changes.deletes, head)
         self._changes = _Changes()
 

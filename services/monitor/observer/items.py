@@ -39,7 +39,7 @@ class Item(msgspec.Struct, gc=False, array_like=True):
         first: (offset, watermark before it) of its first entry.
         held: labels that wait, of rising revisions.
         known: the champion's observation.
-        raw: the same as it stands in the journal.
+        raw: the same as it stands in the journal, keyed `key` there.
         shadows: observations by shadows, of distinct versions.
         label: the one in force.
     """
@@ -49,6 +49,7 @@ class Item(msgspec.Struct, gc=False, array_like=True):
     held: tuple[Held, ...] = ()
     known: Known | None = None
     raw: bytes = b""
+    key: str = ""
     shadows: tuple[Known, ...] = ()
     label: Label | None = None
 

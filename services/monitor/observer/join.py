@@ -39,12 +39,12 @@ class Memory:
 
 @dataclass(slots=True)
 class Findings:
-    """What a batch came to: rows for the scorecards, repeats a card, outcomes, and blocks."""
+    """What a batch came to: rows for the scorecards, repeats a card, outcomes (with their key first), and blocks."""
 
     observed: dict[CardKey, list[Observed]] = field(default_factory=dict)
     joined: dict[CardKey, list[Joined]] = field(default_factory=dict)
     repeats: dict[tuple[CardKey, str], int] = field(default_factory=dict)
-    outcomes: list[tuple[str, bytes, Label, tuple[int, int]]] = field(default_factory=list)
+    outcomes: list[tuple[str, str, bytes, Label, tuple[int, int]]] = field(default_factory=list)
     blocks: list[ErrorBlock] = field(default_factory=list)
 
 
@@ -124,7 +124,7 @@ class Join:
             return
         else:
             item = self._begin(identity, dies)
-        item.known, item.raw = known, value
+        item.known, item.raw, item.key = known, value, prediction.key
         self.changed.add(identity)
         self._count(Observed(known, prediction, row, entry.lookups), shadow=False)
         if item.held:
@@ -207,8 +207,9 @@ class Join:
             self._tell_all(item, known, old, sign=-1)
         self._tell_all(item, known, label, first=old is None)
         item.label = label
-        self.findings.outcomes.append(("matched" if old is None else "corrected", item.raw, label, at))
-        return "matched" if old is None else "corrected"
+        status = "matched" if old is None else "corrected"
+        self.findings.outcomes.append((item.key, status, item.raw, label, at))
+        return status
 
     def _tell_all(self, item: Item, known: Known, label: Label, *, sign: int = 1, first: bool = False) -> None:
         self._tell(item, known, label, shadow=False, sign=sign, first=first)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heapify
+from pathlib import Path
 
 import msgspec
 
 from services.monitor.observer import items as kept
 from services.monitor.observer.accounts import Book
 from services.monitor.observer.cards import Cards
+from services.monitor.observer.checkpoints import Checkpoints
 from services.monitor.observer.items import Item
 from services.monitor.observer.join import Memory
 from services.monitor.observer.watermark import Terms
@@ -19,11 +21,15 @@ FORMAT = 1
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """`next` is the stamp: the state is that of the log up to it, no more and no less."""
+    """`next` is the stamp: the state is that of the log up to it, no more and no less.
+
+    Not `complete`: it was begun behind the oldest entry that it needed, and nobody was told yet.
+    """
 
     next: int
     mark: int
     blocks: tuple[tuple[object, ...], ...] = ()
+    complete: bool = True
     terms: tuple[int, ...] = ()
     format: int = FORMAT
 
@@ -91,6 +97,14 @@ class Saved:
         """Write changes and stamp as one."""
         stamp = msgspec.json.encode(msgspec.structs.replace(head, terms=self._terms))
         self._store.write({**puts, HEAD: stamp}, deletes)
+
+    def save(self, checkpoints: Checkpoints, offset: int) -> Path:
+        """Copy everything into a checkpoint."""
+        return checkpoints.save(self._store, offset)
+
+    def fetch(self, checkpoints: Checkpoints, oldest: int, newest: int) -> int:
+        """Take everything from a checkpoint in [oldest, newest]; its offset, or -1 where there is none."""
+        return checkpoints.load(self._store, oldest, newest)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.monitor.observer.fold import PartitionFold
-from shared.core.monitor_records import ErrorBlock, Outcome
+from shared.core.monitor_records import Outcome
 from shared.testing.store import MemoryStore
 from tests.support.journals import (
     HOUR,
@@ -19,13 +19,14 @@ from tests.support.journals import (
     Published,
     account_picture,
     as_bytes,
+    block_picture,
+    expected,
     fold_all,
     journal,
     label,
     make,
     observation,
     picture,
-    plain,
     rules_of,
     settings_of,
 )
@@ -39,32 +40,8 @@ def told(published: Published, spec: Any) -> dict[str, Any]:
     return {
         "cards": {key: picture(card.sums, spec.labels.classes) for key, card in published.cards.items()},
         "accounts": {window: account_picture(sums) for window, sums in published.accounts.items()},
-        "outcomes": [(status, one.id, one.revision, one.value) for status, _, one, _ in published.outcomes],
-        "blocks": sorted(map(_block, published.blocks), key=lambda b: (b["number"], b["who"])),
-    }
-
-
-def _block(block: ErrorBlock) -> dict[str, Any]:
-    assert block.n == 25
-    return {
-        "who": (block.version, block.shadow), "number": block.number, "opened": block.opened, "closed": block.closed,
-        "errors": block.errors, "loss": block.loss,
-    }  # fmt: skip
-
-
-def expected(answer: Answer) -> dict[str, Any]:
-    """The oracle's answer in the same form."""
-    cards = {}
-    for key, card in answer.cards.items():
-        if not key[0].startswith("v"):
-            for name in ("answers", "truths", "feature weight"):
-                card["tables"].pop(name, None)
-        cards[key] = plain(card)
-    return {
-        "cards": cards,
-        "accounts": answer.accounts,
-        "outcomes": [one[1:] for one in answer.outcomes],
-        "blocks": sorted(answer.blocks, key=lambda b: (b["number"], b["who"])),
+        "outcomes": [(status, one.id, one.revision, one.value) for _, status, _, one, _ in published.outcomes],
+        "blocks": sorted(map(block_picture, published.blocks), key=lambda b: (b["number"], b["who"])),
     }
 
 
@@ -155,7 +132,7 @@ def test_an_outcome_is_the_observation_and_its_label() -> None:
             % (status.encode(), raw, msgspec.json.encode(one)),
             type=Outcome,
         )
-        for status, raw, one, _ in published.outcomes
+        for _, status, raw, one, _ in published.outcomes
     ]
     assert [("matched", "late", 0), ("corrected", "on_time", 1)] == [
         (m.status, m.label.value, m.label.revision) for m in made

@@ -24,23 +24,24 @@ class Note:
     low: int
     mark: int
     at: int
+    passed: int
     blocks: tuple[tuple[object, ...], ...]
 
 
 def run(spec: PipelineSpec, values: Sequence[bytes], dice: Random, stores: Any, loss: float) -> Published:
     """Fold in batches; now and then the process dies before or after its commit, with or without its disk."""
     store = stores()
-    fold, published, at, note = PartitionFold(0, rules_of(spec), store), Published(), 0, Note(0, -1, 0, ())
+    fold, published, at, note = PartitionFold(0, rules_of(spec), store), Published(), 0, Note(0, -1, 0, -1, ())
     fold.begin(0, -1)
     while at < len(values):
         chunk = values[at : at + dice.randrange(1, 30)]
         fold.settle()
-        (low, mark), blocks = fold.low(), fold.unfinished()
+        (low, mark), passed, blocks = fold.low(), fold.mark, fold.unfinished()
         made = fold.take(chunk, range(at, at + len(chunk)))
         committed = dice.random() >= loss / 2
         if committed:
             published.take(made)
-            note, at = Note(low, mark, at, blocks), at + len(chunk)
+            note, at = Note(low, mark, at, passed, blocks), at + len(chunk)
         if not committed or dice.random() < loss:
             if dice.random() < 0.5:
                 store = stores()
@@ -64,8 +65,8 @@ def restore(fold: PartitionFold, values: Sequence[bytes], end: int, note: Note, 
         fold.settle()
         begin = stop
         if begin == note.at:
-            fold.restore_blocks(note.blocks)
-    fold.tell_again(complete=True)
+            fold.arrive(note.passed, note.blocks)
+    fold.tell_again()
 
 
 def same(published: Published, whole: Published, spec: PipelineSpec) -> None:
@@ -142,10 +143,10 @@ def test_entries_that_are_gone_make_the_open_windows_incomplete() -> None:
     values = as_bytes(journal(spec, dice, 300))
     middle = len(values) // 2
     fold, published = PartitionFold(0, rules_of(spec), MemoryStore()), Published()
-    fold.begin(middle - 50, -1)
+    fold.begin(middle - 50, -1, complete=False)
     fold.take(values[middle - 50 : middle], range(middle - 50, middle))
     fold.settle()
-    fold.tell_again(complete=False)
+    fold.tell_again()
     published.take(fold.take(values[middle : middle + 1], [middle]))
     gone = {key for key, card in published.cards.items() if not card.complete}
     assert gone
