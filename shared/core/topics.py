@@ -33,7 +33,7 @@ TOPIC_NAMES: tuple[TopicName, ...] = get_args(TopicName)
 Cleanup = Literal["delete", "compact", "compact,delete"]
 Part = Literal["scoring", "edge", "monitor", "retraining"]
 # The parts that exist; a topic comes to be with the part that writes it.
-PRESENT: frozenset[Part] = frozenset({"scoring"})
+PRESENT: frozenset[Part] = frozenset({"scoring", "monitor"})
 
 HOUR, DAY = 3_600.0, 86_400.0
 # A batch is checked against max.message.bytes as a whole, and clients send batches of up to 1,000,000 bytes:
@@ -81,11 +81,11 @@ TABLE: dict[TopicName, Row] = {
     ),
     "outcomes": Row("entity", "Outcome", "delete", 30 * DAY, "observer", "archiver", "monitor"),
     "scorecards": Row(
-        "version, window, partition, rate", "Scorecard", "compact,delete", 90 * DAY, "observer", "analyst", "monitor",
+        "version, window, partition, rate", "Scorecard or Account", "compact,delete", 90 * DAY, "observer", "analyst", "monitor",
         single=True,
     ),
     "errors": Row(
-        "version, partition", "error block", "delete", 30 * DAY, "observer", "analyst", "monitor", single=True
+        "version, partition", "ErrorBlock", "delete", 30 * DAY, "observer", "analyst", "monitor", single=True
     ),
     "verdicts": Row(
         "version, metric", "Verdict", "compact,delete", 90 * DAY, "analyst", "console, retrainer", "monitor",

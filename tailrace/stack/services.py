@@ -73,10 +73,22 @@ def aggregates(order: Order) -> list[Program]:
     return [_worker(order, f"{module}.{part}.main", f"aggregates-{name}-{part}", 0) for part in ("route", "fold")]
 
 
+def label_router(order: Order) -> list[Program]:
+    """The process that checks labels and copies them next to their observations."""
+    return [_worker(order, "services.ingest.labels.main", f"labels-{order.pipeline.name}", 0)]
+
+
+def observers(order: Order) -> list[Program]:
+    """The process that joins predictions with labels and keeps the scorecards."""
+    return [_worker(order, "services.monitor.observer.main", f"observer-{order.pipeline.name}", 0)]
+
+
 SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "scorer": scorers,
     "features": feature_writer,
     "aggregates": aggregates,
+    "labels": label_router,
+    "observer": observers,
 }
 
 
