@@ -58,7 +58,7 @@ def main(where: str) -> None:
         loop = build_loop(
             w, step, source="records", letters="records.dlq", probe=probe, controls=controls,
             withhold=redactor.body if redactor.active else None,
-            withhold_key=redactor.key if redactor.active else None,
+            withhold_key=redactor.key if redactor.active else None, ahead=True,
         )  # fmt: skip
         heart.start()
         try:

@@ -104,7 +104,10 @@ class Step(Protocol):
 
 
 class Listener(Protocol):
-    """Told of every change of the assignment, from inside `Source.poll`, before any record of it is given."""
+    """Told of every change of the assignment, from inside `Source.poll`, before any record of it is given.
+
+    `revoked` is told before the partitions are let go of: no other member has them until it returns.
+    """
 
     def assigned(self, positions: Mapping[int, Committed]) -> None: ...
     def revoked(self, partitions: Sequence[int]) -> None: ...

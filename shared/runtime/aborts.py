@@ -17,6 +17,10 @@ class Aborts:
     def __init__(self) -> None:
         self._at: dict[int, tuple[int, int]] = {}  # partition -> first offset of the aborted batch, aborts there
 
+    def none(self) -> bool:
+        """Whether nothing was aborted that has not got on since."""
+        return not self._at
+
     def portions(self, messages: Sequence[Message]) -> list[Sequence[Message]]:
         """The batch whole, or a partition at a time where it has a suspect."""
         if not messages or not self._at:  # the usual case

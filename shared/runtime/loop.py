@@ -8,6 +8,9 @@ The numbers in the code are those of docs/delivery.md:
 4. collect outputs, dead letters and the epochs that begin to act;
 5. deliver: outputs, dead letters and offsets, with notes, in one transaction;
 6. on an error do what the client's own flags say: abort and rewind, or renew the producer and rewind.
+
+While more records wait than a batch takes, 5 is waited for by a thread and the loop goes on with 1 to 4 of the next
+batch; `shared/runtime/under_way.py` says what that changes, and what it does not.
 """
 
 import time
@@ -25,6 +28,7 @@ from shared.runtime.controls import Controls
 from shared.runtime.delivery import Delivery
 from shared.runtime.isolate import isolate
 from shared.runtime.probe import Probe
+from shared.runtime.under_way import Background, Done, Later, UnderWay, at_once
 
 PAUSE = 0.5  # s before the next try when something outside is unavailable
 
@@ -45,6 +49,7 @@ class Loop:
         probe: what the world may see.
         clock: for durations.
         pause: waits so many seconds before the next try.
+        background: runs deliveries while the loop goes on, where records queue up; None: each is waited for.
     """
 
     def __init__(
@@ -59,14 +64,16 @@ class Loop:
         probe: Probe,
         clock: Clock,
         pause: Callable[[float], object] = time.sleep,
+        background: Background | None = None,
     ) -> None:
         self._step, self._controls, self._letters = step, controls, letters
         self._pacer, self._limit, self._probe, self._clock = pacer, limit, probe, clock
-        self._pause = pause
+        self._pause, self._background = pause, background
         self._stopping = False  # a plain flag: a signal handler that takes a lock may wait for the code it interrupted
         self._notes: dict[int, Note] = {}
         self._guards: dict[int, DeadLetterGuard] = {}
         self._aborts = Aborts()
+        self._under_way = UnderWay(self._take_in)
         self._source, self._delivery = connect(self)
 
     def run(self) -> None:
@@ -74,7 +81,9 @@ class Loop:
         try:
             while not self._stopping:
                 self.turn()
+            self._hear()
         finally:
+            self._under_way.wait()
             try:
                 self._source.close()
             finally:
@@ -91,67 +100,94 @@ class Loop:
         batch = self._source.poll(bounds.limit, bounds.gather, bounds.idle)  # 1
         self._probe.turned(lag, bounds, len(batch.messages))
         self._controls.refresh()
+        ahead = 0 < len(batch.messages) < lag and self._aborts.none()  # a suspect must fail in its own turn
+        if not ahead and not self._hear():
+            return
         for messages in self._aborts.portions(batch.messages):
-            if not self._attempt(messages, batch):
+            if not self._attempt(messages, batch, ahead=ahead):
                 return
 
-    def _attempt(self, messages: Sequence[Message], batch: Batch) -> bool:
+    def _attempt(self, messages: Sequence[Message], batch: Batch, *, ahead: bool) -> bool:
         """Process these; where that fails, put everything back to the committed offsets and say no."""
         try:
-            self._process(messages, batch)
+            self._process(messages, batch, ahead=ahead)
         except Unavailable as error:
-            self._probe.unavailable(error)
-            self._pause(PAUSE)
-            self._rewind()
+            if self._hear():
+                self._probe.unavailable(error)
+                self._pause(PAUSE)
+                self._rewind()
         except LogError as error:
-            self._recover(error, messages)
+            self._recover(error, self._under_way.blamed() or messages)
         else:
             return True
         return False
 
-    def _process(self, messages: Sequence[Message], batch: Batch) -> None:
+    def _hear(self) -> bool:
+        """How the delivery under way ended; where it failed, put everything back and say no."""
+        try:
+            self._under_way.hear()
+        except LogError as error:
+            self._recover(error, self._under_way.blamed())
+            return False
+        return True
+
+    def _process(self, messages: Sequence[Message], batch: Batch, *, ahead: bool) -> None:
         started = self._clock.monotonic()
         with self._probe.batch(messages):
             cut = self._controls.split(messages, self._notes)  # 2
             if cut.stranded:
                 raise Unavailable(f"no version is in force for partitions {sorted(cut.stranded)}; train a model first")
             results = [isolate(self._step, part) for part in cut.parts]  # 3
+            self._under_way.hear()
             rejects = [*cut.forged, *(r for result in results for r in result.rejects)]
             kept = self._admitted(messages, rejects)
             if len(kept) < len(messages):  # a partition stopped: the others go on without it
                 if kept:
-                    self._process(kept, batch)
+                    self._process(kept, batch, ahead=ahead)
                 return
             blocks = self._collect(results, rejects)  # 4
             blocks += self._controls.blocks(cut.applications)
             scored = self._clock.monotonic()
-            self._deliver(blocks, messages, cut.notes, batch)  # 5
-        self._settle(cut.notes)
-        done = self._clock.monotonic()
-        self._pacer.learn(len(messages), done - started)
-        self._probe.committed(messages, cut, rejects, scored - started, done - scored)
-        self._probe.count(count for result in results for count in result.counts)
+            later = self._deliver(blocks, messages, cut.notes, batch, ahead=ahead)  # 5
+        counts = [count for result in results for count in result.counts]
+        self._notes.update({p: note for p, note in cut.notes.items() if p in self._notes})
+        self._under_way.put(Done(later, messages, cut, rejects, counts, started, scored))
+        if not ahead:
+            self._under_way.hear()
 
-    def _settle(self, notes: Mapping[int, Note]) -> None:
-        """Take in what holds now that a batch is committed."""
-        for partition, note in notes.items():
-            if partition in self._notes:
-                self._notes[partition] = note
+    def _take_in(self, done: Done, ended: float) -> None:
+        """A batch is durable: what holds now, and what is told of it."""
+        for partition in done.cut.notes:
+            if partition in self._guards:
                 self._guards[partition].settle()
-        self._aborts.clear(list(notes))
+        self._aborts.clear(list(done.cut.notes))
+        self._pacer.learn(len(done.messages), ended - done.started)
+        self._probe.committed(done.messages, done.cut, done.rejects, done.scored - done.started, ended - done.scored)
+        self._probe.count(done.counts)
 
     def _collect(self, results: Sequence[Result], rejects: Sequence[Reject]) -> list[Block]:
         blocks = [block for result in results for block in result.blocks]
         return [*blocks, self._letters(rejects)] if rejects else blocks
 
     def _deliver(
-        self, blocks: Sequence[Block], messages: Sequence[Message], notes: Mapping[int, Note], batch: Batch
-    ) -> None:
+        self,
+        blocks: Sequence[Block],
+        messages: Sequence[Message],
+        notes: Mapping[int, Note],
+        batch: Batch,
+        *,
+        ahead: bool,
+    ) -> Later:
         if self._source.generation != batch.generation:
             raise Abortable("a partition was taken away while its batch was in hand", transient=True)
         last = {m.partition(): m for m in messages}
         offsets = {p: Committed(m.offset() + 1, notes[p]) for p, m in last.items()}
-        self._delivery.deliver(blocks, offsets, batch.token)
+
+        def call() -> float:
+            self._delivery.deliver(blocks, offsets, batch.token)
+            return self._clock.monotonic()
+
+        return ((ahead and self._background) or at_once)(call)
 
     def _admitted(self, messages: Sequence[Message], rejects: Sequence[Reject]) -> Sequence[Message]:
         """The messages of partitions that go on; the others are stopped, nothing of them is committed."""
@@ -216,12 +252,14 @@ class Loop:
         self._probe.assigned(positions)
 
     def revoked(self, partitions: Sequence[int]) -> None:
-        """Partitions went in good order; everything done for them is committed, since batches are never held over."""
+        """Partitions go in good order; what is under way for them is waited for, and no other batch is held over."""
+        self._under_way.wait()
         self._drop(partitions)
         self._probe.revoked(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
-        """Partitions are already someone else's: nothing of them may be committed."""
+        """Partitions are already someone else's: nothing of them may be committed, and the broker sees to that."""
+        self._under_way.wait()
         self._drop(partitions)
         self._probe.lost(partitions)
 

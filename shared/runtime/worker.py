@@ -40,6 +40,7 @@ from shared.runtime.loop import Loop
 from shared.runtime.probe import Probe
 from shared.runtime.settings import RedisSettings, Settings, load_settings, read_secret
 from shared.runtime.timeouts import check_timeouts
+from shared.runtime.under_way import Thread
 from shared.runtime.watchdog import Watchdog
 
 EXIT_ANSWER_NO, EXIT_CONFIGURATION, EXIT_MODEL, EXIT_FENCED = 1, 2, 3, 4
@@ -135,6 +136,7 @@ def build_loop(
     exactly_once: bool | None = None,
     refill: Refill | None = None,
     moment: Moment | None = None,
+    ahead: bool = False,
 ) -> Loop:
     """The loop of a service on a real Kafka.
 
@@ -150,6 +152,7 @@ def build_loop(
         exactly_once: overrides the pipeline's guarantee.
         refill: says when to read from the beginning again; at least once only.
         moment: the event time of a record, where partitions are to be read side by side in event time.
+        ahead: go on with the next batch while a transaction is under way, where records queue up.
 
     Raises:
         UserError: time-outs contradict each other or the broker's limits; the broker cannot be reached.
@@ -211,6 +214,7 @@ def build_loop(
         limit=spec.delivery.dead_letters,
         probe=probe,
         clock=w.clock,
+        background=Thread() if ahead and transactional else None,
     )
 
 

@@ -28,6 +28,7 @@ from shared.runtime.follow import application_block
 from shared.runtime.health import Health
 from shared.runtime.loop import Loop
 from shared.runtime.probe import Probe
+from shared.runtime.under_way import Later
 from shared.runtime.watchdog import Watchdog
 from shared.testing.clock import ManualClock
 from shared.testing.log import Log, MemoryMessage
@@ -96,10 +97,16 @@ class FreshToken(Loop):
     """The planted bug: the group's metadata is taken at the delivery, not with the batch."""
 
     def _deliver(
-        self, blocks: Sequence[Block], messages: Sequence[Message], notes: Mapping[int, Note], batch: Batch
-    ) -> None:
+        self,
+        blocks: Sequence[Block],
+        messages: Sequence[Message],
+        notes: Mapping[int, Note],
+        batch: Batch,
+        *,
+        ahead: bool,
+    ) -> Later:
         fresh = Batch(batch.messages, self._source.token(), batch.generation)  # type: ignore[attr-defined] # the log's own source
-        super()._deliver(blocks, messages, notes, fresh)
+        return super()._deliver(blocks, messages, notes, fresh, ahead=ahead)
 
 
 @dataclass

@@ -190,13 +190,13 @@ class KafkaSource:
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._drop(partitions)
-        consumer.incremental_unassign(list(partitions))
-        self._listener.revoked([p.partition for p in partitions])
+        self._listener.revoked([p.partition for p in partitions])  # it ends what is under way, and only then
+        consumer.incremental_unassign(list(partitions))  # may another member have them
 
     def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._drop(partitions)
-        consumer.incremental_unassign(list(partitions))
         self._listener.lost([p.partition for p in partitions])
+        consumer.incremental_unassign(list(partitions))
 
     def _on_statistics(self, text: str) -> None:
         """The last stable offset is told here only; a pinned one would look like no lag at all."""

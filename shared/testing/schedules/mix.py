@@ -48,7 +48,7 @@ class Mix:
 
     `answered` is the call that is answered badly, empty for all; `revive` the chance, each time that one is picked,
     that something is done for a worker that stands still or is not there; `lag` the chance that nothing of `models` has
-    arrived at a worker that looks.
+    arrived at a worker that looks; `ahead`: workers go on while a delivery is under way.
     """
 
     exactly_once: bool
@@ -66,12 +66,13 @@ class Mix:
     answered: str
     revive: float
     lag: float
+    ahead: bool
     actions: Sequence[str]
 
 
 def conditions(mix: Mix) -> str:
     """The conditions in words, for the first line of a trace."""
-    how = "exactly once" if mix.exactly_once else "at least once"
+    how = ("exactly once" if mix.exactly_once else "at least once") + (", going ahead" if mix.ahead else "")
     often = f"{mix.answered} is answered badly" if mix.answered else f"answers are bad in {mix.answer:.0%} of calls"
     return (
         f"{how}, {mix.slots} workers, {mix.partitions} partitions, batches of at most {mix.max_batch}, "
@@ -100,5 +101,6 @@ def mixed(dice: Dice) -> Mix:
         answered=answered,
         revive=dice.one((0.05, 0.15, 0.4)),
         lag=dice.one((0.0, 0.5, 0.95)),
+        ahead=dice.chance(0.6),
         actions=[name for name, weight in chosen for _ in range(weight)],
     )

@@ -1,8 +1,9 @@
 """Bugs, planted on purpose: each is a part of the real one with one thing wrong, and the simulation must find it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from shared.core.errors import Indefinite, LogError
 from shared.core.ports import Batch, Block, Message
@@ -11,6 +12,7 @@ from shared.core.rollout import Split, is_control, split
 from shared.runtime.controls import Barriers
 from shared.runtime.delivery import AtLeastOnce, ExactlyOnce
 from shared.runtime.loop import Loop
+from shared.runtime.under_way import Later, UnderWay
 from shared.testing.schedules.watched import WatchedLog
 from shared.testing.schedules.worker import Parts
 from shared.testing.sink import MemorySink
@@ -75,10 +77,43 @@ class FreshToken(Loop):
     """The group's metadata is taken at the commit, not with the batch."""
 
     def _deliver(
-        self, blocks: Sequence[Block], messages: Sequence[Message], notes: Mapping[int, Note], batch: Batch
-    ) -> None:
+        self,
+        blocks: Sequence[Block],
+        messages: Sequence[Message],
+        notes: Mapping[int, Note],
+        batch: Batch,
+        *,
+        ahead: bool,
+    ) -> Later:
         source = cast("MemorySource", self._source)
-        super()._deliver(blocks, messages, notes, Batch(batch.messages, source.token(), source.generation))
+        fresh = Batch(batch.messages, source.token(), source.generation)
+        return super()._deliver(blocks, messages, notes, fresh, ahead=ahead)
+
+
+class Deaf(UnderWay):
+    """Whatever a delivery under way came to, it is taken for done."""
+
+    def hear(self) -> None:
+        """See `UnderWay`."""
+        with suppress(LogError):
+            super().hear()
+
+
+class DoesNotHear(Loop):
+    """How a delivery under way ended is never asked."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._under_way = Deaf(self._take_in)
+
+
+class LetsGo(Loop):
+    """A partition is let go of while a delivery for it is under way; the notes of the next owner may be older."""
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """See `Listener`."""
+        self._drop(partitions)
+        self._probe.revoked(partitions)
 
 
 class NoFencing(WatchedLog):
@@ -205,6 +240,7 @@ PLANTS: Final = {
     "a barrier applied late": _plant("I8", controls=LateBarrier),
     "an old copy of models believed": _plant("I8", controls=StaleCopy),
     "group metadata taken at the commit": _plant("I2", loop=FreshToken),
+    "a delivery under way that is never heard of": _plant("I1 I3 I8 live sound", loop=DoesNotHear),
     "fencing ignored": _plant("I7", log=NoFencing),
     "dead letters outside of the transaction": _plant("I6", exactly_once=LettersOutside),
     "an unknown commit taken for done": _plant("I3 I8 live", exactly_once=UnknownIsCommitted),

@@ -17,6 +17,7 @@ from shared.runtime.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from shared.runtime.follow import application_block
 from shared.runtime.loop import Loop
 from shared.runtime.probe import Probe
+from shared.runtime.under_way import Call, Later
 from shared.runtime.watchdog import Watchdog
 from shared.testing.clock import ManualClock
 from shared.testing.faults import Crash
@@ -101,6 +102,31 @@ class Blind(Probe):
         """Nothing."""
 
     assigned = committed = count = failed = unavailable = turned
+
+
+class Deferred:
+    """A delivery that happens when it is first waited for, at the latest. Implements `Later`."""
+
+    def __init__(self, call: Call) -> None:
+        self._call: Call | None = call
+        self._error: LogError | None = None
+        self._ended = 0.0
+
+    def wait(self) -> None:
+        """See `Later`; who dies in it dies here."""
+        call, self._call = self._call, None
+        if call is not None:
+            try:
+                self._ended = call()
+            except LogError as error:
+                self._error = error
+
+    def result(self) -> float:
+        """See `Later`."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._ended
 
 
 class Heard:
@@ -227,6 +253,7 @@ class Worker:
             probe=self.probe,
             clock=broker.clock,
             pause=self._pause,
+            background=self._begin if broker.mix.exactly_once and broker.mix.ahead else None,
         )
 
     def _connect(self, loop: Loop) -> tuple[MemorySource, Delivery]:
@@ -246,6 +273,15 @@ class Worker:
 
         sink.faults = Answers(self, TRANSACTIONAL, arrive, lambda: broker.under_way.append(sink.late_commit()))
         return source, parts.exactly_once(sink, watchdog, broker.clock, self._mark)
+
+    def _begin(self, call: Call) -> Later:
+        """A delivery under way: it happens at once and is heard of later, or not before it is asked for."""
+        later = Deferred(call)
+        if self._broker.dice.chance(0.5):
+            later.wait()
+        else:
+            self.at("ahead")
+        return later
 
     def _mark(self, name: str) -> None:
         """The end of a delivery; every other step of it is seen as the next call."""

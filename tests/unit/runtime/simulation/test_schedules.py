@@ -29,6 +29,7 @@ STEPS = (
         "revoked",
         "lost",
         "step",
+        "ahead",
         "begin",
         "produce",
         "flush",
