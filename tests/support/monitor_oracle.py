@@ -5,6 +5,7 @@ from its own entries; then each scorecard is counted from the labels that were i
 """
 
 import math
+import struct
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -291,9 +292,15 @@ def _describe(card: dict[str, Any], seen: dict[str, Any], rules: Settings) -> No
         if value is None:
             tables[f"feature {name}"]["missing"] += 1
         else:
-            tables[f"feature {name}"][sum(value > edge for edge in edges)] += 1
+            tables[f"feature {name}"][sum(_single(value) > edge for edge in edges)] += 1
     if rules.score_edges:
-        tables["answers"][sum(prediction["score"] > edge for edge in rules.score_edges)] += 1
+        tables["answers"][sum(_single(prediction["score"]) > edge for edge in rules.score_edges)] += 1
+
+
+def _single(value: float) -> float:
+    """As a 32-bit number, which is what a model sees and what a reference is of."""
+    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+    return rounded
 
 
 def _slices(record: dict[str, Any], rules: Settings) -> list[str]:
@@ -327,7 +334,7 @@ def _judge(card: dict[str, Any], seen: dict[str, Any], label: dict[str, Any], ru
             card["squared_log"] += _fixed((math.log1p(score) - math.log1p(value)) ** 2)
         else:
             card["unlogged"] += 1
-        tables["truths"][sum(value > edge for edge in rules.score_edges)] += 1
+        tables["truths"][sum(_single(value) > edge for edge in rules.score_edges)] += 1
     else:
         truth = int(value == rules.positive if rules.task == "binary" else value == prediction["label"])
         tables["confusion"][rules.classes.index(value), rules.classes.index(prediction["label"])] += 1
