@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 
 from tailrace.bench.drift_detectors import Detector
-from tailrace.bench.drift_errors import AFTER, CHANGES, STATIONARY, Change, Stream, changing, flights, stationary
+from tailrace.bench.drift_errors import CHANGES, STATIONARY, Stream, changing, flights, stationary, worsened
 
 Say = Callable[[str], None]
 _LEAD = 1_000  # labels before a change that a slow detector is given
 _RECENT = 1_000  # labels before an alarm whose errors are looked at
 _PER = 100_000
+RISES, _PLACES = (0.05, 0.16, 0.49), 5  # on flights: how much worse, and at how many times of the year
 DUMMY = "a dummy, at random"
 
 
@@ -94,7 +95,12 @@ def _streams(seeds: int, records: int, *, real: bool, say: Say) -> Iterator[Stre
         say(f"{kind.name}, without a change: {records:,} records")
         yield from (stationary(kind, records // seeds, seed) for seed in range(seeds))
     if real:
-        yield flights(say)
+        whole = flights(say)
+        yield whole
+        say("flights made worse")
+        for rise in RISES:
+            for seed in range(_PLACES):
+                yield worsened(whole, rise, (seed + 1) * len(whole.watched) // (_PLACES + 2), seed)
 
 
 def _facts(stream: Stream) -> dict[str, float]:
@@ -181,6 +187,3 @@ def _shortened(stream: Stream, longest: int) -> Stream:
 def _random(stream: Stream, rate: float) -> list[int]:
     rng = np.random.default_rng(len(stream.watched) + int(stream.watched.errors.sum()))
     return [int(place) + 1 for place in np.flatnonzero(rng.random(len(stream.watched)) < rate)]
-
-
-__all__ = ["AFTER", "DUMMY", "Change", "Delay", "Flights", "Row", "measure_alarms"]

@@ -128,6 +128,25 @@ def flights(say: Say) -> Stream:
     return Stream("flights", reference, watched, days=days[order])
 
 
+def worsened(stream: Stream, rise: float, place: int, seed: int) -> Stream:
+    """A stretch of a real stream in which, from a place on, so many more of the labels are other than they were.
+
+    Args:
+        stream: the whole of it.
+        rise: of the share of errors.
+        place: label at which it begins.
+        seed: says which labels.
+    """
+    begin, end = max(place - BEFORE, 0), place + 3 * AFTER
+    part = stream.watched.part(begin, end)
+    share = rise / (1 - float(part.errors.mean()))
+    turned = (np.random.default_rng(seed).random(len(part)) < share) & (part.errors == 0)
+    turned[: place - begin] = False
+    other = -np.log(np.clip(1 - np.exp(-part.losses), _LEAST, 1.0))
+    seen = Errors(np.where(turned, 1, part.errors).astype(np.int8), np.where(turned, other, part.losses))
+    return Stream(f"flights, +{rise * 100:.0f} points", stream.reference, seen, place - begin)
+
+
 def _model(categories: list[int] | None = None) -> Any:
     return HistGradientBoostingClassifier(
         max_iter=60, early_stopping=False, random_state=0, categorical_features=categories

@@ -1,19 +1,27 @@
 """The result of `tailrace bench drift`, for a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tailrace.bench.drift import Result
+from tailrace.bench.drift_alarms import RISES
 from tailrace.bench.drift_errors import CHANGES
 
 
 def table(result: Result) -> str:
     """Delays, false alarms, feature monitors, then each bar and whether it is reached."""
-    parts = (_delays(result), _alarms(result), _features(result), _bars(result), result.notes)
+    synthetic, real = [change.name for change in CHANGES], [f"flights, +{rise * 100:.0f} points" for rise in RISES]
+    parts = (
+        _delays(result, synthetic),
+        _delays(result, real),
+        _alarms(result),
+        _features(result),
+        _bars(result),
+        result.notes,
+    )
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def _delays(result: Result) -> Iterator[str]:
-    names = [change.name for change in CHANGES]
+def _delays(result: Result, names: Sequence[str]) -> Iterator[str]:
     yield f"{'records until seen':<33}" + "".join(f"{name:>32}" for name in names) + f"{'us a label':>12}"
     for row in result.detectors:
         cells = (row.delays.get(name) for name in names)

@@ -65,13 +65,13 @@ def test_a_constant_feature_is_no_drift_until_it_changes() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.9, 0.99])
 def test_dependence_is_no_drift(share: float) -> None:
-    """Ten features of 200,000 records each, that depend on their past or do not: at most two windows of 20 alarm."""
+    """Ten features that depend on their past or do not: one alarm at most in the 100,000 records after a reference."""
     rng = np.random.default_rng(round(share * 100))
     print("seed", round(share * 100))
     series = {f"f{j}": _dependent(rng, 200 * PANE, share) for j in range(10)}
     calibration = _calibrated(series)
     alarms = [compare(calibration, window, TERMS)[0].score >= 1 for window in _windows(series)]
-    assert sum(alarms) <= (2 if share == 0.99 else 0)
+    assert sum(alarms) <= 1
 
 
 def test_a_restless_feature_does_not_hide_a_shift_in_another() -> None:
