@@ -13,7 +13,7 @@ from shared.core.bundle import Column
 from shared.core.reference import profile
 from shared.core.summaries import bins_of, count
 from tailrace.bench.drift_alarms import Row, measure_alarms
-from tailrace.bench.drift_detectors import detectors, river_is_there
+from tailrace.bench.drift_detectors import SLOW, detectors, river_is_there
 from tailrace.bench.drift_errors import CHANGES
 from tailrace.bench.drift_features import OURS, WIDTHS, NullRow, ShiftRow, measure_nulls, measure_shift
 
@@ -123,8 +123,13 @@ def _bars(ours: Row, nulls: Sequence[NullRow], shift: ShiftRow) -> Iterator[Bar]
 
 
 def _notes(*, real: bool) -> list[str]:
-    notes = ["alarms are counted before any latch or cool-down: a detector begins anew after each"]
-    if not river_is_there():
+    notes = [
+        "alarms are counted before any latch or cool-down: a detector begins anew after each",
+        "the dummies alarm at the rate of our detector on flights, and at that allowed to our feature monitor",
+    ]
+    if river_is_there():
+        notes.append(f"KSWIN: one run of each stream, {SLOW:,} labels about a change, as it takes so long")
+    else:
         notes.append("river is not installed: its ADWIN and KSWIN were not run, DDM and Page-Hinkley are as published")
     if not real:
         notes.append("flights were not run")

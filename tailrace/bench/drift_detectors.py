@@ -46,7 +46,8 @@ def detectors(terms: Terms) -> list[Detector]:
         Detector("CUSUM of errors and loss (ours)", lambda stream: _banks(stream, ("errors", "loss"), terms)),
         Detector("CUSUM of errors", lambda stream: _banks(stream, ("errors",), terms)),
         Detector("CUSUM of loss", lambda stream: _banks(stream, ("loss",), terms)),
-        Detector("ADWIN of blocks, rises", lambda stream: _window(stream, terms.delta)),
+        Detector("ADWIN of blocks", lambda stream: _window(stream, terms.delta, spread=False)),
+        Detector("ADWIN of blocks, with reference", lambda stream: _window(stream, terms.delta, spread=True)),
     ]
     return [*ours, *_others()]
 
@@ -87,11 +88,13 @@ def _crossings(
             levels = [[] for _ in banks]
 
 
-def _window(stream: Stream, delta: float) -> list[int]:
+def _window(stream: Stream, delta: float, *, spread: bool) -> list[int]:
+    known = baseline("errors", blocks(stream.reference, "errors"), BLOCK)
+    wide = known.spread if spread else 1.0
     window: adwin.Window = ()
     found = []
     for i, errors in enumerate(blocks(stream.watched, "errors"), 1):
-        window, rose = adwin.add(window, BLOCK, errors, delta=delta)
+        window, rose = adwin.add(window, BLOCK, errors, delta=delta, spread=wide)
         if rose:
             found.append(i * BLOCK)
     return found

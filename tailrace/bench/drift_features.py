@@ -21,6 +21,7 @@ PANE, SPAN, REFERENCE = 1_000, 5, 100  # records; panes that make a window; pane
 SAMPLE = 10  # panes of the reference whose records the tests have
 WIDTHS = (20, 200)
 SHIFT, UNTIL = 0.25, 6 * PANE * SPAN  # deviations; records after which a shift counts as missed
+ALLOWED = 1 / 100_000  # alarms a record: those of the dummy, which has the rate that is allowed to ours
 TESTED = 200  # windows that the tests see: each takes a millisecond a feature
 OURS, KS, BONFERRONI, PSI, DUMMY = "ours", "KS, any p < 0.05", "KS, Bonferroni", "PSI > 0.2", "a dummy, at random"
 
@@ -126,19 +127,20 @@ def _null_row(kind: Null, d: int, records: int, terms: DriftTerms) -> NullRow:
     rng = np.random.default_rng([d, NULLS.index(kind)])
     stream = null(kind, PANE, d, rng)
     monitors = _prepared(lambda: next(stream), d, terms)
-    alarms: dict[str, int] = {OURS: 0}
-    seen: dict[str, int] = {OURS: 0}
+    alarms, seen = {OURS: 0, DUMMY: 0}, {OURS: 0, DUMMY: 0}
+    dice = np.random.default_rng([d, 9])
     before = False
     for i, pane in enumerate(islice(stream, records // PANE)):
         now = bool(monitors.ours(pane))
         alarms[OURS] += now and not before
-        seen[OURS] += PANE
+        alarms[DUMMY] += bool(dice.random() < PANE * ALLOWED)
+        seen = {**seen, OURS: seen[OURS] + PANE, DUMMY: seen[DUMMY] + PANE}
         before = now
         for name, said in monitors.others(pane, tests=i // SPAN < TESTED * WIDTHS[0] // d).items():
             alarms[name] = alarms.get(name, 0) + said
             seen[name] = seen.get(name, 0) + SPAN * PANE
     per = {name: round(found / seen[name] * 1e5, 3) for name, found in alarms.items() if seen[name]}
-    return NullRow(kind, d, {**per, DUMMY: per[OURS]}, {**seen, DUMMY: seen[OURS]})
+    return NullRow(kind, d, per, seen)
 
 
 def _shifted(d: int, terms: DriftTerms, rng: np.random.Generator) -> dict[str, float | None]:
@@ -150,8 +152,7 @@ def _shifted(d: int, terms: DriftTerms, rng: np.random.Generator) -> dict[str, f
     for i, pane in enumerate(islice(stream, (first + UNTIL) // PANE)):
         begin, end = i * PANE, (i + 1) * PANE
         pane[max(first - begin, 0) :, 0] += np.float32(SHIFT) if end > first else np.float32(0)
-        # The dummy alarms at the rate that is allowed to ours.
-        said = {OURS: bool(monitors.ours(pane)), DUMMY: bool(rng.random() < PANE / 1e5)}
+        said = {OURS: bool(monitors.ours(pane)), DUMMY: bool(rng.random() < PANE * ALLOWED)}
         for name, alarm in (said | monitors.others(pane, tests=True)).items():
             if alarm and end > first and delays[name] is None:
                 delays[name] = end - first

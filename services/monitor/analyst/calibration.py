@@ -25,14 +25,15 @@ class DriftTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `sigmas`: standard deviations of the reference windows' largest distance that the threshold lies above their
     mean: a largest value (Gumbel, 1935) gets there once in 2,000 windows, and the deviation itself is known from a
     few windows only. `least_psi`, `least_distance`: what is smaller matters to nobody (a tenth of a standard
-    deviation). `windows`: fewer reference windows calibrate nothing. `calm`: a drift is over below this share of the
-    threshold.
+    deviation). `windows`: fewer reference windows calibrate nothing; of fewer than `minimum` records nothing is said.
+    `calm`: a drift is over below this share of the threshold.
     """
 
     sigmas: float = 5.5
     least_psi: float = 0.01
     least_distance: float = 0.04
     windows: int = 10
+    minimum: int = 200
     calm: float = 0.8
 
 
@@ -105,7 +106,7 @@ def calibrate(features: Mapping[str, Panes], span: int, terms: DriftTerms) -> Ca
 
 
 def compare(calibration: Calibration, current: Mapping[str, Sequence[int]], terms: DriftTerms) -> list[Drift]:
-    """Every feature of a window beside its reference, the largest score first; one without a record is left out.
+    """Every feature of a window beside its reference, the largest score first; one of too few records is left out.
 
     Args:
         calibration: of the reference.
@@ -115,7 +116,7 @@ def compare(calibration: Calibration, current: Mapping[str, Sequence[int]], term
     found = [
         _compared(name, usual, current[name], (calibration.psi, calibration.distance), terms)
         for name, usual in calibration.features.items()
-        if sum(current.get(name, ()))
+        if sum(current.get(name, ())) >= max(terms.minimum, 1)
     ]
     return sorted(found, key=lambda drift: (-drift.score, drift.feature))
 

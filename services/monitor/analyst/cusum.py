@@ -25,7 +25,8 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is how many standard errors the reference may be too good. A level that alarmed is calm again below `calm` times
     its threshold, and is kept below `most` times it. `reference` labels are learned from where no judged holdout is
     given, and `minimum` labels more are waited for before the first alarm. `cooldown` is in ms of event time.
-    `detector` may be ADWIN, of errors alone and without a reference, with its confidence `delta`.
+    `detector` may be ADWIN, of errors alone, with its confidence `delta`: it needs no reference, but is calm on bursty
+    errors only with a given one.
     """
 
     detector: Literal["cusum", "adwin"] = "cusum"

@@ -125,7 +125,8 @@ def _alarm(track: Track, reference: Baseline, entry: Entry) -> Alarm:
 
 def _by_window(state: State, entry: Entry, terms: Terms) -> State:
     before = adwin.mean(state.window)
-    window, rose = adwin.add(state.window, entry.n, entry.errors, delta=terms.delta)
+    spread = state.references[0].spread if state.references else 1.0
+    window, rose = adwin.add(state.window, entry.n, entry.errors, delta=terms.delta, spread=spread)
     after = msgspec.structs.replace(state, window=window, labels=state.labels + entry.n)
     alarm = None
     if rose:

@@ -85,3 +85,18 @@ def test_it_is_as_quick_and_as_quiet_as_rivers(seed: int) -> None:
     ours = _run(errors.reshape(-1, 25).sum(axis=1).tolist())[0] * 25
     assert ours >= 10_000
     assert abs(ours - first) <= 64
+
+
+def test_bursts_that_are_known_are_no_rise() -> None:
+    """Days that differ by chance alarm again and again, unless the spread of a reference says how much they do."""
+    rng = np.random.default_rng(9)
+    print("seed", 9)
+    days = np.clip(rng.normal(0.2, 0.08, 60), 0.01, 0.9).repeat(40)
+    counts = rng.binomial(25, days).tolist()
+    window: adwin.Window = ()
+    known = 0
+    for errors in counts:
+        window, rose = adwin.add(window, 25, errors, spread=40.0)
+        known += rose
+    assert known <= 1
+    assert len(_run(counts)) > 10

@@ -93,6 +93,14 @@ def test_what_matters_to_nobody_is_no_alarm() -> None:
     assert compare(calibration, {"x": _counts(rng.normal(0.02, 1.0, 2_000_000))}, TERMS)[0].score < 1
 
 
+def test_too_few_records_say_nothing() -> None:
+    """However far apart they are: unknown is not drift, and not its absence."""
+    found = calibrate({"x": Panes(((500, 500),) * 20)}, 1, TERMS)
+    assert found is not None
+    assert compare(found, {"x": [199, 0]}, TERMS) == []
+    assert [drift.score > 1 for drift in compare(found, {"x": [200, 0]}, TERMS)] == [True]
+
+
 def test_a_thin_window_is_not_taken_for_drift() -> None:
     """A tenth of the usual records differs ten times as much by chance: the threshold knows."""
     rng = np.random.default_rng(6)
