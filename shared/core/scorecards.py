@@ -32,7 +32,7 @@ def real(sum_: int) -> float:
 
 def log_loss(probability: float) -> int:
     """Log-loss of the probability that was given to what came true, in fixed point."""
-    return fixed(-math.log(max(probability, LEAST)))
+    return round(-math.log(max(LEAST, probability)) * SCALE)
 
 
 def merge(a: T, b: T) -> T:

@@ -11,10 +11,13 @@ class Store(Protocol):
         """The value of each key, None where there is none."""
 
     def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = ()) -> None:
-        """Put and delete, all or nothing: after a crash either everything of it is there or nothing."""
+        """Put and delete, all or nothing. After a crash the store is as it was after one of its writes."""
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """All keys that begin with a prefix, in order, with their values."""
+
+    def flush(self) -> None:
+        """What was written survives the death of the process."""
 
     def clear(self) -> None:
         """Forget everything."""

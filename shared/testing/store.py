@@ -23,6 +23,9 @@ class MemoryStore:
         """See `Store.scan`."""
         return iter(sorted((k, v) for k, v in self._values.items() if k.startswith(prefix)))
 
+    def flush(self) -> None:
+        """See `Store.flush`."""
+
     def clear(self) -> None:
         """See `Store.clear`."""
         self._values.clear()

@@ -343,13 +343,14 @@ def _judge(card: dict[str, Any], seen: dict[str, Any], label: dict[str, Any], ru
         tables["hits"][where] += truth
         tables["score_sums"][where] += _fixed(score)
         if rules.task == "binary":
-            card["brier"] += _fixed((score - truth) ** 2)
+            card["brier"] += _fixed((score - truth) * (score - truth))
         else:
             shares = prediction["probabilities"]
             card["brier"] += _fixed(math.fsum((shares[c] - (c == value)) ** 2 for c in shares))
-    card["bias"] += _fixed(score - truth)
+    bias = _fixed(score - truth) if rules.task == "regression" else _fixed(score) - truth * UNIT
+    card["bias"] += bias
     for name in _slices(seen["record"], rules):
-        for what, more in (("labelled", 1), ("errors", error), ("loss", loss), ("bias", _fixed(score - truth))):
+        for what, more in (("labelled", 1), ("errors", error), ("loss", loss), ("bias", bias)):
             tables[f"slice {name}"][what] += more
 
 

@@ -15,13 +15,13 @@ class Book(msgspec.Struct, gc=False):
     """The account of one window of the watermark. `first` is the oldest entry that its counts depend on."""
 
     first: First
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(AccountSums.__struct_fields__, 0))
     complete: bool = True
     changed: bool = True
 
     def add(self, what: str, n: int = 1) -> None:
         """Count."""
-        self.counts[what] = self.counts.get(what, 0) + n
+        self.counts[what] += n
         self.changed = True
 
     def sums(self) -> AccountSums:

@@ -49,8 +49,8 @@ class Blocks:
             block = self._filling[who] = Filling(*who, mark, mark)
         block.n += 1
         block.latest = mark
-        block.errors += verdict.error
-        block.loss += verdict.loss
+        block.errors += verdict[0]
+        block.loss += verdict[1]
         if block.n < BLOCK:
             return None
         del self._filling[who]

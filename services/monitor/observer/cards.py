@@ -30,7 +30,7 @@ class Cards:
         for key, observed in findings.observed.items():
             self._merge(key, summer.observed(key[0], observed))
         for key, joined in findings.joined.items():
-            corrected = sum(row.sign < 0 for row in joined)
+            corrected = sum(row[4] < 0 for row in joined)
             self._merge(key, merge(summer.joined(key[0], joined), Sums(corrected=corrected)))
         for (key, status), n in findings.repeats.items():
             self._merge(key, Sums(duplicate=n) if status == "duplicate" else Sums(conflicting=n))

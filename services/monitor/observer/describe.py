@@ -45,7 +45,9 @@ class Describer:
         self._codec = RecordCodec(_narrow(spec, wanted))
         self._decode = msgspec.json.Decoder(self._codec.row_type).decode
         self._decode_lookups = msgspec.json.Decoder(dict[str, dict[str, Any] | None]).decode
-        self._slices = [(self._codec.getter(name), tuple(cuts)) for name, cuts in spec.monitoring.slices.items()]
+        self._cuts = [tuple(cuts) for cuts in spec.monitoring.slices.values()]
+        self._slices = [(self._codec.getter(name), _placer(cuts)) for name, cuts in spec.monitoring.slices.items()]
+        self._nowhere = tuple(place(None) for _, place in self._slices)
         self._features = {feature.name: feature for feature in spec.features}
         self._versions: dict[str, tuple[FeatureBuilder, ProfileBins, Profile]] = {}
         self._memo: dict[bytes, dict[str, dict[str, Any] | None]] = {}
@@ -65,9 +67,7 @@ class Describer:
 
     def slices(self, row: Row | None) -> tuple[int, ...]:
         """The place of a row's value in each declared slice: of words the word's, the last for all others."""
-        if row is None:
-            return tuple(len(cuts) if _is_words(cuts) else len(cuts) + 1 for _, cuts in self._slices)
-        return tuple(_place(get(row), cuts) for get, cuts in self._slices)
+        return self._nowhere if row is None else tuple([place(get(row)) for get, place in self._slices])
 
     @property
     def sliced(self) -> bool:
@@ -77,7 +77,7 @@ class Describer:
     def slice_name(self, slice_: int, place: int) -> str:
         """A slice as it is published: `carrier=AA`, `distance<500`, `distance>=1000`, `distance=?`."""
         field = list(self._spec.monitoring.slices)[slice_]
-        cuts = self._slices[slice_][1]
+        cuts = self._cuts[slice_]
         if _is_words(cuts):
             return f"{field}={cuts[place] if place < len(cuts) else '*'}"
         if place > len(cuts):
@@ -149,13 +149,17 @@ def _is_words(cuts: Sequence[Any]) -> bool:
     return isinstance(cuts[0], str)
 
 
-def _place(value: Any, cuts: tuple[Any, ...]) -> int:
-    if _is_words(cuts):
-        word = ("true" if value else "false") if isinstance(value, bool) else value
-        return cuts.index(word) if word in cuts else len(cuts)
-    if isinstance(value, (int, float)):
-        return bisect_right(cuts, value)
-    return len(cuts) + 1
+def _placer(cuts: tuple[Any, ...]) -> Callable[[Any], int]:
+    """A function from a value to its place: of words the word's, the last for all others; of bounds the interval's."""
+    if not _is_words(cuts):
+        nothing = len(cuts) + 1
+        return lambda value: bisect_right(cuts, value) if isinstance(value, int | float) else nothing
+    places: dict[Any, int] = {word: i for i, word in enumerate(cuts)}
+    for value, word in ((True, "true"), (False, "false")):
+        if word in places:
+            places[value] = places[word]
+    others = len(cuts)
+    return lambda value: places.get(value, others)
 
 
 def _narrow(spec: PipelineSpec, wanted: set[str]) -> PipelineSpec:

@@ -115,6 +115,10 @@ class PartitionFold:
         self.next, self._complete = head.next, head.complete
         return head.next
 
+    def flush(self) -> None:
+        """Have all that is settled on the disk."""
+        self._saved.flush()
+
     def save(self, checkpoints: Checkpoints) -> Path:
         """Write a checkpoint of all that is settled. Raises OSError."""
         return self._saved.save(checkpoints, self.next)

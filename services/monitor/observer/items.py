@@ -77,9 +77,9 @@ decode_life = msgspec.msgpack.Decoder(ItemLife).decode
 
 def key_of(identity: str) -> bytes:
     """The key of an id's item in the store."""
-    return PREFIX + identity.encode("utf-8", "surrogatepass")
+    return PREFIX + identity.encode()  # a lone surrogate is no JSON text, so no id has one
 
 
 def identity_of(key: bytes) -> str:
     """The id whose item stands under a key."""
-    return key[len(PREFIX) :].decode("utf-8", "surrogatepass")
+    return key[len(PREFIX) :].decode()

@@ -10,7 +10,7 @@ from services.monitor.observer.accounts import Accounts, Book
 from services.monitor.observer.blocks import Blocks
 from services.monitor.observer.entries import Entry, Seen
 from services.monitor.observer.items import Held, Item, Known
-from services.monitor.observer.judging import Judge
+from services.monitor.observer.judging import Judge, Verdict
 from services.monitor.observer.lives import First, Lives
 from services.monitor.observer.scorecard import Joined, Observed
 from services.monitor.observer.watermark import Terms
@@ -63,7 +63,8 @@ class Join:
         self._mark, self._before, self._offset = memory.mark, memory.mark, -1
         self._lives, self._accounts, self._blocks = memory.lives, memory.accounts, memory.blocks
         self._book: Book
-        self._window = -1
+        self._counts: dict[str, int]
+        self._window = self._until = -1
         self.changed: set[str] = set()
         self.findings = Findings()
 
@@ -82,26 +83,33 @@ class Join:
             values: n, as they stand in the journal.
             rows: of each observation, in order, its fields and slices.
         """
-        described = iter(rows)
+        described, step = iter(rows), self._terms.max_step
         for entry, offset, value in zip(entries, offsets, values, strict=True):
-            self._offset, self._before = offset, self._mark
+            kind, before = type(entry), self._mark
+            self._offset, self._before = offset, before
+            if kind is Seen:
+                time = entry.prediction.event_time  # type: ignore[union-attr] # by its type
+            elif kind is LabelEntry:
+                time = entry.label.time  # type: ignore[union-attr] # the same
+            else:
+                time = entry.time if type(entry) is Tick else before
+            mark = self._mark = advance(before, time, step)
+            if mark >= self._until or self._until < 0:
+                self._turn_page(mark)
             if type(entry) is Seen:
-                self._advance(entry.prediction.event_time)
                 self._observe(entry, value or b"", *next(described))
             elif type(entry) is LabelEntry:
-                self._advance(entry.label.time)
                 self._label(entry)
             else:
-                self._advance(entry.time if type(entry) is Tick else self._mark)
-                self._book.add("ticks" if type(entry) is Tick else "invalid")
+                self._counts["ticks" if kind is Tick else "invalid"] += 1
         self._memory.mark = self._mark
 
-    def _advance(self, time: int) -> None:
-        self._mark = mark = advance(self._mark, time, self._terms.max_step)
-        window = self._terms.window(mark)
-        if window != self._window:
-            self._window = window
-            self._book = self._accounts.book(window, (self._offset, self._before))
+    def _turn_page(self, mark: int) -> None:
+        """The watermark has come to another window: its entries are of another account."""
+        self._window = self._terms.window(mark)
+        self._until = self._window + self._terms.span
+        self._book = self._accounts.book(self._window, (self._offset, self._before))
+        self._book.changed, self._counts = True, self._book.counts
 
     def _observe(self, entry: Seen, value: bytes, row: Row | None, slices: tuple[int, ...]) -> None:
         prediction, mark = entry.prediction, self._mark
@@ -110,67 +118,71 @@ class Join:
         known = Known(prediction.version, time, prediction.score, prediction.label, prediction.probabilities, slices)
         if entry.shadow:
             if taken := self._shadow(identity, item, known):
-                self._count(Observed(taken, prediction, row, entry.lookups), shadow=True)
+                self._count((taken, prediction, row, entry.lookups), shadow=True)
             return
-        self._book.add("observations")
+        self._counts["observations"] += 1
         dies = self._terms.life(time)
         if item is not None:
             self._extend(identity, item, dies)
             if item.known is not None:
-                self._book.add("repeated")
+                self._counts["repeated"] += 1
                 return
         elif mark > dies:
-            self._book.add("expired")
+            self._counts["expired"] += 1
             return
         else:
             item = self._begin(identity, dies)
         item.known, item.raw, item.key = known, value, prediction.key
         self.changed.add(identity)
-        self._count(Observed(known, prediction, row, entry.lookups), shadow=False)
+        self._count((known, prediction, row, entry.lookups), shadow=False)
         if item.held:
             self._join_held(identity, item, known)
 
     def _count(self, one: Observed, *, shadow: bool) -> None:
-        window = self._terms.window(one.known.time)
-        if self._mark <= self._terms.over(window):
-            self.findings.observed.setdefault((one.known.version, shadow, window), []).append(one)
+        known, terms = one[0], self._terms
+        window = known.time - known.time % terms.span
+        if self._mark <= window + terms.span + terms.horizon:  # `over`, without a call for every observation
+            self.findings.observed.setdefault((known.version, shadow, window), []).append(one)
 
     def _shadow(self, identity: str, item: Item | None, known: Known) -> Known | None:
         """Take a shadow's observation in beside the champion's, if it is the first of its version."""
-        self._book.add("shadows")
+        self._counts["shadows"] += 1
         if item is None or item.known is None:
-            self._book.add("stray")
+            self._counts["stray"] += 1
             return None
         if any(one.version == known.version for one in item.shadows):
-            self._book.add("repeated")
+            self._counts["repeated"] += 1
             return None
         if known.time != item.known.time:  # it answers for the same record, whatever it says
             known = replace(known, time=item.known.time)
         item.shadows += (known,)
         self.changed.add(identity)
         if item.label is not None and self._mark <= self._terms.over(self._terms.window(known.time)):
-            self._tell(item, known, item.label, shadow=True, first=True)
+            value = item.label.value
+            beside = (item.known, self._judge(item.known, value))
+            self._tell(known, item.label, self._judge(known, value), beside, first=True)
         return known
 
     def _label(self, entry: LabelEntry) -> None:
         label, identity = entry.label, entry.label.id
-        self._book.add("labels")
+        self._counts["labels"] += 1
         reach = min(label.time, self._mark) + self._terms.hold
         item = self._alive(identity)
         if item is not None:
             self._extend(identity, item, self._terms.rounded(reach))
             if item.known is not None:
-                self._book.add(self._meet(item, item.known, label, entry.at))
+                self._counts[self._meet(item, item.known, label, entry.at)] += 1
                 return
         if not entry.sampled:
-            self._book.add("unsampled")
+            self._counts["unsampled"] += 1
         elif self._mark > reach:
-            self._book.add("orphaned")
+            self._counts["orphaned"] += 1
             if label.at is None:
-                self._book.add("astray")
+                self._counts["astray"] += 1
         else:
             item = item or self._begin(identity, self._terms.rounded(reach))
-            self._book.add(self._hold(item, Held(label, entry.at, reach, self._window)))
+            status = self._hold(item, Held(label, entry.at, reach, self._window))
+            self._counts[status] += 1
             self.changed.add(identity)
 
     def _hold(self, item: Item, new: Held) -> str:
@@ -212,24 +224,33 @@ class Join:
         return status
 
     def _tell_all(self, item: Item, known: Known, label: Label, *, sign: int = 1, first: bool = False) -> None:
-        self._tell(item, known, label, shadow=False, sign=sign, first=first)
+        verdict = self._judge(known, label.value)
+        self._tell(known, label, verdict, None, sign=sign, first=first)
         for one in item.shadows:
-            self._tell(item, one, label, shadow=True, sign=sign, first=first)
+            self._tell(one, label, self._judge(one, label.value), (known, verdict), sign=sign, first=first)
 
     def _tell(
-        self, item: Item, known: Known, label: Label, *, shadow: bool, sign: int = 1, first: bool = False
+        self,
+        known: Known,
+        label: Label,
+        verdict: Verdict,
+        beside: tuple[Known, Verdict] | None,
+        *,
+        sign: int = 1,
+        first: bool = False,
     ) -> None:
-        """One more row for the scorecard of a version; the first label of an observation is one of a block as well."""
-        verdict, beside = self._judge(known, label.value), None
-        if shadow and item.known is not None:
-            beside = (item.known, self._judge(item.known, label.value))
-        row = Joined(known, label.value, label.time - known.time, verdict, sign, beside)
+        """One more row for the scorecard of a version; the first label of an observation is one of a block as well.
+
+        A shadow has the champion's observation and verdict beside it.
+        """
+        shadow = beside is not None
+        row = (known, label.value, label.time - known.time, verdict, sign, beside)
         self.findings.joined.setdefault(self._card(known, shadow=shadow), []).append(row)
         if first and (block := self._blocks.add((known.version, shadow), verdict, self._mark, self._offset)):
             self.findings.blocks.append(block)
 
     def _card(self, known: Known, *, shadow: bool) -> CardKey:
-        return (known.version, shadow, self._terms.window(known.time))
+        return (known.version, shadow, known.time - known.time % self._terms.span)
 
     def _alive(self, identity: str) -> Item | None:
         """The item of an id, unless its life is over. Whatever is counted now depends on the entries it came from."""
@@ -241,7 +262,7 @@ class Join:
             self._items[identity] = None
             self.changed.add(identity)
             return None
-        self._book.first = min(item.first, self._book.first)
+        self._book.first = min(self._book.first, item.first)
         return item
 
     def _begin(self, identity: str, dies: int) -> Item:

@@ -1,7 +1,7 @@
 """How wrong a prediction was, as integers: the one place that says so, for scorecards and error blocks alike."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from services.monitor.observer.items import Known
 from shared.core.pipeline import PipelineSpec
@@ -10,13 +10,8 @@ from shared.core.scorecards import fixed, log_loss
 Value = Any  # a class, or a number: what a label says came true
 
 
-class Verdict(NamedTuple):
-    """`error` is 1 where the prediction was wrong (a number: beyond the tolerance), `loss` in fixed point."""
-
-    error: int
-    loss: int
-
-
+Verdict = tuple[int, int]
+"""1 where the prediction was wrong (a number: beyond the tolerance), else 0; and the loss in fixed point."""
 Judge = Callable[[Known, Value], Verdict]
 
 
@@ -34,7 +29,7 @@ def judge_of(spec: PipelineSpec) -> Judge:
 def _binary(positive: str) -> Judge:
     def judge(known: Known, value: Value) -> Verdict:
         share = known.score if value == positive else 1.0 - known.score
-        return Verdict(int(known.label != value), log_loss(share))
+        return int(known.label != value), log_loss(share)
 
     return judge
 
@@ -42,12 +37,12 @@ def _binary(positive: str) -> Judge:
 def _classes(known: Known, value: Value) -> Verdict:
     shares = known.probabilities
     share = shares.get(value, 0.0) if shares else (known.score if known.label == value else 0.0)
-    return Verdict(int(known.label != value), log_loss(share))
+    return int(known.label != value), log_loss(share)
 
 
 def _numbers(within: float) -> Judge:
     def judge(known: Known, value: Value) -> Verdict:
         error = abs(known.score - value)
-        return Verdict(int(error > within * abs(value)), fixed(error))
+        return int(error > within * abs(value)), fixed(error)
 
     return judge

@@ -22,6 +22,7 @@ from shared.runtime.rebuild import Ranges
 
 MARKERS = 64
 """A jump of more offsets than this may be a gap: so many markers of transactions do not stand in a row."""
+FLUSH = 5.0  # s; so much is read again after a kill, if the store has not written it by itself
 MAX_BLOCKS = 24
 """Blocks that a note has room for, of a hundred bytes or so each."""
 
@@ -55,6 +56,7 @@ class Recovering:
     ) -> None:
         self._step, self._ranges, self._saving, self._gap, self._turn = step, ranges, saving, gap, turn
         self._saved: dict[int, float] = {}
+        self._flushed: dict[int, float] = {}
         self._log = get_logger("recover")
 
     def refresh(self) -> None:
@@ -93,7 +95,7 @@ class Recovering:
             elif offset > fold.next + MARKERS and self._ranges.start(partition) > fold.next:
                 fold.tell_again(complete=False)
             fold.settle()
-            self._checkpoint(partition, fold)
+            self._keep(partition, fold)
             low, mark = fold.low()
             blocks = fold.unfinished()[-MAX_BLOCKS:]
             after[partition] = msgspec.structs.replace(
@@ -106,15 +108,20 @@ class Recovering:
         del applications
         return []
 
-    def _checkpoint(self, partition: int, fold: PartitionFold) -> None:
-        if self._saving.of is None:
-            return
+    def _keep(self, partition: int, fold: PartitionFold) -> None:
         now = time.monotonic()
+        if now - self._flushed.setdefault(partition, now) >= FLUSH:
+            self._flushed[partition] = now
+            fold.flush()
+        if self._saving.of is not None:
+            self._checkpoint(partition, fold, self._saving.of(partition), now)
+
+    def _checkpoint(self, partition: int, fold: PartitionFold, checkpoints: Checkpoints, now: float) -> None:
         if now - self._saved.setdefault(partition, now) < self._saving.every:
             return
         self._saved[partition] = now
         try:
-            path = fold.save(self._saving.of(partition))
+            path = fold.save(checkpoints)
         except OSError as error:  # without it a recovery takes longer, and that is all
             self._log.warning("no checkpoint could be written", partition=partition, error=str(error))
             return

@@ -72,10 +72,11 @@ class Saved:
     def items(self, identities: Sequence[str]) -> dict[str, Item | None]:
         """The items of ids, None where nothing is remembered."""
         values = self._store.get_many(list(map(kept.key_of, identities)))
-        return {
-            identity: None if value is None else kept.decode(value)
-            for identity, value in zip(identities, values, strict=True)
-        }
+        found: dict[str, Item | None] = dict.fromkeys(identities)
+        for identity, value in zip(identities, values, strict=True):
+            if value is not None:
+                found[identity] = kept.decode(value)
+        return found
 
     def card(self, card: Scorecard, puts: dict[bytes, bytes], deletes: list[bytes]) -> None:
         """Note a card that changed, or is closed."""
@@ -97,6 +98,10 @@ class Saved:
         """Write changes and stamp as one."""
         stamp = msgspec.json.encode(msgspec.structs.replace(head, terms=self._terms))
         self._store.write({**puts, HEAD: stamp}, deletes)
+
+    def flush(self) -> None:
+        """Have it on the disk."""
+        self._store.flush()
 
     def save(self, checkpoints: Checkpoints, offset: int) -> Path:
         """Copy everything into a checkpoint."""

@@ -1,54 +1,34 @@
 """From the rows of a batch to the sums that they add to a scorecard. Whole columns in, integers out."""
 
 import math
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 from msgspec import Raw
+from numpy.typing import NDArray
 
 from services.monitor.observer.describe import Describer
 from services.monitor.observer.entries import SeenPrediction
 from services.monitor.observer.items import Known
 from services.monitor.observer.judging import Value, Verdict
+from services.monitor.observer.units import by_place, histogram, total, units
 from shared.core.codec import Row
-from shared.core.monitor_records import (
-    DELAYS,
-    SCORE_BINS,
-    GroupCounts,
-    PairCounts,
-    SliceCounts,
-    Sums,
-)
+from shared.core.monitor_records import DELAYS, SCORE_BINS, GroupCounts, PairCounts, SliceCounts, Sums
 from shared.core.pipeline import PipelineSpec
-from shared.core.scorecards import SCALE, fixed, merge, negated
+from shared.core.scorecards import SCALE, merge, negated
 
-_DELAYS = [edge * 1_000 for edge in DELAYS]
+_DELAYS = np.array([edge * 1_000 for edge in DELAYS])
+Units = NDArray[np.int64]
+Observed = tuple[Known, SeenPrediction, Row | None, Raw]
+"""An observation that counts, its record's fields, and its look-ups."""
+Joined = tuple[Known, Value, int, Verdict, int, tuple[Known, Verdict] | None]
+"""An observation and what came true: value, delay (ms), verdict, sign, and of a shadow the champion's beside it.
 
-
-class Observed(NamedTuple):
-    """An observation that counts."""
-
-    known: Known
-    prediction: SeenPrediction
-    row: Row | None
-    lookups: Raw
-
-
-class Joined(NamedTuple):
-    """An observation and what came true. `sign` is -1 where that is taken back. `beside`: the champion's, of a shadow.
-
-    `delay` is label time less event time, in ms.
-    """
-
-    known: Known
-    value: Value
-    delay: int
-    verdict: Verdict
-    sign: int = 1
-    beside: tuple[Known, Verdict] | None = None
+The sign is -1 where a label is taken back. (Plain tuples: one is made for every label.)
+"""
 
 
 class Summer:
@@ -60,118 +40,124 @@ class Summer:
     """
 
     def __init__(self, spec: PipelineSpec, describer: Describer) -> None:
-        self._spec, self._describer = spec, describer
-        self._classes = spec.labels.classes
+        self._describe = describer
+        self._positive = spec.labels.positive
+        self._place = {name: i for i, name in enumerate(spec.labels.classes)}
         self._numbers = spec.task == "regression"
 
     def observed(self, version: str, rows: Sequence[Observed]) -> Sums:
         """What observations of one version add, labels aside."""
-        slices: Counter[tuple[int, int]] = Counter()
-        for one in rows if self._describer.sliced else ():
-            slices.update(enumerate(one.known.slices))
-        scores = [one.known.score for one in rows]
+        knowns = [one[0] for one in rows]
+        scores = [known.score for known in knowns]
+        slices: dict[str, SliceCounts] = {}
+        for which, column in self._columns(knowns):
+            counts = np.bincount(column).tolist()
+            slices |= {self._describe.slice_name(which, p): SliceCounts(n=n) for p, n in enumerate(counts) if n}
         return Sums(
             n=len(rows),
-            scores=() if self._numbers else _histogram(map(score_bin, scores), SCORE_BINS),
-            answers=self._describer.over_scores(version, scores),
-            features=self._describer.features(version, [r.row for r in rows], [r.lookups for r in rows]),
-            flags=dict(sorted(Counter(chain.from_iterable(r.prediction.flags for r in rows)).items())),
-            groups=_groups(rows),
-            slices={self._describer.slice_name(*which): SliceCounts(n=n) for which, n in sorted(slices.items())},
+            scores=() if self._numbers else histogram(_bins(np.array(scores)), SCORE_BINS),
+            answers=self._describe.over_scores(version, scores),
+            features=self._describe.features(version, [one[2] for one in rows], [one[3] for one in rows]),
+            flags=dict(sorted(Counter(chain.from_iterable(one[1].flags for one in rows)).items())),
+            groups=_groups([one[1] for one in rows]),
+            slices=slices,
         )
 
     def joined(self, version: str, rows: Sequence[Joined]) -> Sums:
         """What labels of one version add, and take back."""
-        back = [row for row in rows if row.sign < 0]
+        back = [row for row in rows if row[4] < 0]
         if not back:
             return self._added(version, rows)
-        return merge(self._added(version, [r for r in rows if r.sign > 0]), negated(self._added(version, back)))
+        added = self._added(version, [row for row in rows if row[4] > 0])
+        return merge(added, negated(self._added(version, back)))
 
     def _added(self, version: str, rows: Sequence[Joined]) -> Sums:
+        if not rows:
+            return Sums()
+        knowns, values = [row[0] for row in rows], [row[1] for row in rows]
+        errors, losses = (np.array([row[3][i] for row in rows], dtype=object) for i in (0, 1))
+        delays = np.searchsorted(_DELAYS, [row[2] for row in rows], side="right")
+        special, bias = self._of_numbers(version, knowns, values) if self._numbers else self._of_classes(knowns, values)
         common = Sums(
             labelled=len(rows),
-            delays=_histogram((bisect_right(_DELAYS, row.delay) for row in rows), len(DELAYS) + 1),
-            errors=sum(row.verdict.error for row in rows),
-            loss=sum(row.verdict.loss for row in rows),
-            slices=self._slices(rows),
+            delays=histogram(delays, len(DELAYS) + 1),
+            errors=sum(errors),
+            loss=sum(losses),
+            bias=total(bias),
+            slices=self._slices(knowns, errors.astype(np.int64), losses.astype(np.int64), bias),
             pairs=_pairs(rows),
         )
-        return merge(common, self._of_numbers(version, rows) if self._numbers else self._of_classes(rows))
+        return merge(common, special)
 
-    def _of_classes(self, rows: Sequence[Joined]) -> Sums:
+    def _of_classes(self, knowns: Sequence[Known], values: Sequence[Value]) -> tuple[Sums, Units]:
         """Source of the score: Brier, Verification of forecasts expressed in terms of probability (1950).
 
-        Binary: (p - y)^2 of the positive class; else the sum over the classes.
+        Binary: (p - y)^2 of the positive class; else the sum over the classes. The bias is score less hit.
         """
-        place = {name: i for i, name in enumerate(self._classes)}
-        k, positive = len(place), self._spec.labels.positive
-        confusion, brier, bias = [0] * (k * k), 0, 0
-        scored, hits, sums = [0] * SCORE_BINS, [0] * SCORE_BINS, [0] * SCORE_BINS
-        for known, value, *_ in rows:
-            score, predicted = known.score, place.get(known.label)  # type: ignore[arg-type] # a class is a text
-            if predicted is not None:
-                confusion[place[value] * k + predicted] += 1
-            hit = value == positive if positive else value == known.label
-            where = score_bin(score)
-            scored[where] += 1
-            hits[where] += hit
-            sums[where] += fixed(score)
-            bias += fixed(score - hit)
-            brier += fixed((score - hit) ** 2 if positive else _brier(known.probabilities or {}, value))
-        return Sums(
-            confusion=tuple(confusion), brier=brier, bias=bias, labelled_scores=tuple(scored), hits=tuple(hits),
-            score_sums=tuple(sums),
-        )  # fmt: skip
+        place, k = self._place, len(self._place)
+        pairs = list(zip(knowns, values, strict=True))
+        cells = [place[value] * k + place[known.label] for known, value in pairs if known.label in place]
+        scores = np.clip(np.array([known.score for known in knowns]), 0.0, 1.0)
+        if self._positive:
+            hit = np.array([value == self._positive for value in values])
+            brier = total(units((scores - hit) * (scores - hit)))
+        else:
+            hit = np.array([value == known.label for known, value in pairs])
+            brier = total(units([_brier(known.probabilities or {}, value) for known, value in pairs]))
+        where, score = _bins(scores), units(scores)
+        sums = Sums(
+            confusion=histogram(cells, k * k),
+            brier=brier,
+            labelled_scores=histogram(where, SCORE_BINS),
+            hits=histogram(where[hit], SCORE_BINS),
+            score_sums=tuple(by_place(where, score, SCORE_BINS)),
+        )
+        return sums, score - hit * SCALE
 
-    def _of_numbers(self, version: str, rows: Sequence[Joined]) -> Sums:
-        squared = squared_log = unlogged = bias = target = target_squared = 0
-        for known, value, *_ in rows:
-            error = known.score - value
-            squared += fixed(error * error)
-            bias += fixed(error)
-            target += fixed(value)
-            target_squared += fixed(value * value)
-            if known.score > -1 and value > -1:
-                squared_log += fixed((math.log1p(known.score) - math.log1p(value)) ** 2)
-            else:
-                unlogged += 1
-        return Sums(
-            squared=squared, squared_log=squared_log, unlogged=unlogged, bias=bias, target=target,
-            target_squared=target_squared,
-            truths=self._describer.over_scores(version, [row.value for row in rows]),
-        )  # fmt: skip
+    def _of_numbers(self, version: str, knowns: Sequence[Known], values: Sequence[float]) -> tuple[Sums, Units]:
+        score, truth = np.array([known.score for known in knowns]), np.array(values)
+        error = score - truth
+        logged = [
+            (math.log1p(known.score) - math.log1p(value)) ** 2
+            for known, value in zip(knowns, values, strict=True)
+            if known.score > -1 and value > -1
+        ]
+        sums = Sums(
+            squared=total(units(error * error)),
+            squared_log=total(units(logged)),
+            unlogged=len(values) - len(logged),
+            target=total(units(truth)),
+            target_squared=total(units(truth * truth)),
+            truths=self._describe.over_scores(version, values),
+        )
+        return sums, units(error)
 
-    def _slices(self, rows: Sequence[Joined]) -> dict[str, SliceCounts]:
-        if not self._describer.sliced:
-            return {}
-        made: dict[tuple[int, int], list[int]] = {}
-        positive = self._spec.labels.positive
-        for known, value, _, verdict, *_ in rows:
-            truth = value if self._numbers else value == (positive or known.label)
-            bias = fixed(known.score - truth)
-            for which in enumerate(known.slices):
-                sums = made.setdefault(which, [0, 0, 0, 0])
-                for i, more in enumerate((1, verdict.error, verdict.loss, bias)):
-                    sums[i] += more
-        return {self._describer.slice_name(*which): SliceCounts(0, *sums) for which, sums in sorted(made.items())}
+    def _slices(self, knowns: Sequence[Known], errors: Units, losses: Units, bias: Units) -> dict[str, SliceCounts]:
+        made: dict[str, SliceCounts] = {}
+        for which, column in self._columns(knowns):
+            size = int(column.max()) + 1
+            counts = np.bincount(column).tolist()
+            sums = zip(counts, *(by_place(column, of, size) for of in (errors, losses, bias)), strict=True)
+            made |= {self._describe.slice_name(which, p): SliceCounts(0, *one) for p, one in enumerate(sums) if one[0]}
+        return made
 
-
-def score_bin(score: float) -> int:
-    """The bin of a score in [0, 1]."""
-    return min(max(int(score * SCORE_BINS), 0), SCORE_BINS - 1)
+    def _columns(self, knowns: Sequence[Known]) -> list[tuple[int, NDArray[np.int64]]]:
+        """The places in each declared slice, a column a slice."""
+        if not self._describe.sliced or not knowns:
+            return []
+        places = np.array([known.slices for known in knowns], dtype=np.int64)
+        return list(enumerate(places.T))
 
 
-def _histogram(places: Iterable[int], n: int) -> tuple[int, ...]:
-    counts = [0] * n
-    for place in places:
-        counts[place] += 1
-    return tuple(counts)
+def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin of each score in [0, 1]."""
+    return np.clip((scores * SCORE_BINS).astype(np.int64), 0, SCORE_BINS - 1)
 
 
-def _groups(rows: Sequence[Observed]) -> dict[str, GroupCounts]:
+def _groups(predictions: Sequence[SeenPrediction]) -> dict[str, GroupCounts]:
     made: dict[str, list[int]] = {}
-    for row in rows:
-        for group, age in (row.prediction.ages or {}).items():
+    for prediction in predictions:
+        for group, age in (prediction.ages or {}).items():
             sums = made.setdefault(group, [0, 0, 0])
             if age is None:
                 sums[1] += 1
@@ -188,17 +174,16 @@ def _brier(shares: dict[str, float], value: Any) -> float:
 def _pairs(rows: Sequence[Joined]) -> dict[str, PairCounts]:
     """A shadow's rows beside the champion's: who was right, and the difference of their losses."""
     made: dict[str, list[int]] = {}
-    for row in rows:
-        if row.beside is None:
+    for _, _, _, (error, loss), _, beside in rows:
+        if beside is None:
             continue
-        champion, theirs = row.beside
+        champion, (theirs, their_loss) = beside
         sums = made.setdefault(champion.version, [0] * 6)
-        wrong = (theirs.error, row.verdict.error)
-        difference = row.verdict.loss - theirs.loss
+        difference = loss - their_loss
         sums[0] += 1
-        sums[1] += wrong == (0, 0)
-        sums[2] += wrong == (0, 1)
-        sums[3] += wrong == (1, 0)
+        sums[1] += not theirs and not error
+        sums[2] += not theirs and bool(error)
+        sums[3] += bool(theirs) and not error
         sums[4] += difference
         sums[5] += difference * difference // SCALE
     return {version: PairCounts(*sums) for version, sums in sorted(made.items())}

@@ -41,7 +41,8 @@ class Terms:
 
     def life(self, time: int) -> int:
         """Beyond this watermark an observation of this time is forgotten."""
-        return self.rounded(max(time + self.horizon + self.hold, self.over(self.window(time))))
+        last = max(time + self.horizon + self.hold, time - time % self.span + self.span + self.horizon)
+        return -(-last // self.grain) * self.grain
 
     def rounded(self, time: int) -> int:
         """The next multiple of the grain, at or after a moment."""
