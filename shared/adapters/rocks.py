@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
+from shared.core.errors import Unavailable
+
 BLOCK_CACHE = 16 << 20  # bytes a store
 WRITE_BUFFER = 32 << 20  # what dies before it is full is never written to the disk at all
 BLOOM_BITS = 10  # most ids that are asked for are new: a filter says so without a look at the disk
@@ -64,6 +66,21 @@ class RocksStore:
 
 
 def _open(folder: Path) -> Rdict:
+    """Open it; what cannot be read is thrown away, since the log has everything.
+
+    Raises:
+        Unavailable: another process has it open.
+    """
+    try:
+        return _opened(folder)
+    except Exception as error:
+        if "lock" in str(error).lower():
+            raise Unavailable(f"{folder}: {error}") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        return _opened(folder)
+
+
+def _opened(folder: Path) -> Rdict:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)

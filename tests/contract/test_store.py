@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.rocks import RocksStore
+from shared.core.errors import Unavailable
 from shared.core.store import Store
 from shared.testing.store import MemoryStore
 
@@ -44,6 +45,27 @@ def test_a_cleared_store_is_empty_and_goes_on(store: Store) -> None:
     assert [] == list(store.scan(b""))
     store.write({b"b": b"2"})
     assert [None, b"2"] == store.get_many([b"a", b"b"])
+
+
+def test_rocks_begins_anew_where_its_files_are_damaged(tmp_path: Path) -> None:
+    """A store that cannot be read is an empty one: the log has everything."""
+    first = RocksStore(tmp_path)
+    first.write({b"a": b"1"})
+    first.close()
+    (tmp_path / "CURRENT").write_text("rubbish")
+    again = RocksStore(tmp_path)
+    assert [None] == again.get_many([b"a"])
+    again.close()
+
+
+def test_rocks_is_opened_by_one_at_a_time(tmp_path: Path) -> None:
+    """A folder that is in use is left alone, and said to be."""
+    first = RocksStore(tmp_path)
+    first.write({b"a": b"1"})
+    with pytest.raises(Unavailable, match=r"(?i)lock"):
+        RocksStore(tmp_path)
+    assert [b"1"] == first.get_many([b"a"])
+    first.close()
 
 
 def test_rocks_keeps_what_was_written_when_it_is_opened_again(tmp_path: Path) -> None:

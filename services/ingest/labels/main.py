@@ -26,8 +26,8 @@ def main(where: str) -> None:
         )  # fmt: skip
         loop = build_loop(
             w, step, source="labels", letters="labels.dlq", probe=probe,
-            withhold=letter_body(redactor) if redactor.hides_id else None,
-            withhold_key=redactor.key if redactor.active else None,
+            withhold=letter_body(redactor) if redactor.hides_id or redactor.hides_key else None,
+            withhold_key=redactor.key,
         )  # fmt: skip
         run_worker(loop)
 

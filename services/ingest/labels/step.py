@@ -108,7 +108,7 @@ class LabelStep:
 
 
 def letter_body(redactor: Redactor) -> Any:
-    """What makes a label fit to leave as a dead letter: its id as a pseudonym; None where it cannot be taken apart."""
+    """What makes a label fit to leave as a dead letter: a personal id as its pseudonym; None where it is no object."""
 
     def body(value: bytes) -> bytes | None:
         try:
@@ -117,6 +117,8 @@ def letter_body(redactor: Redactor) -> Any:
             return None
         if not isinstance(tree, dict):
             return None
-        return msgspec.json.encode(tree | ({"id": redactor.pseudonym(tree["id"])} if "id" in tree else {}))
+        if redactor.hides_id and "id" in tree:
+            tree["id"] = redactor.pseudonym(tree["id"])
+        return msgspec.json.encode(tree)
 
     return body

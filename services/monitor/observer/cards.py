@@ -12,16 +12,15 @@ from shared.core.scorecards import merge
 
 
 class Cards:
-    """Scorecards by version, role and window.
+    """Scorecards by version, role, window and rate.
 
     Args:
         partition: whose they are.
-        rate: the sample's share, in millionths.
         terms: how event time is measured.
     """
 
-    def __init__(self, partition: int, rate: int, terms: Terms) -> None:
-        self._partition, self._rate, self._terms = partition, rate, terms
+    def __init__(self, partition: int, terms: Terms) -> None:
+        self._partition, self._terms = partition, terms
         self._cards: dict[CardKey, Scorecard] = {}
         self._changed: set[CardKey] = set()
 
@@ -38,10 +37,10 @@ class Cards:
     def _merge(self, key: CardKey, sums: Sums) -> None:
         card = self._cards.get(key)
         if card is None:
-            version, shadow, window = key
+            version, shadow, window, rate = key
             card = Scorecard(
                 version=version, shadow=shadow, window=window, span=self._terms.span, partition=self._partition,
-                rate=self._rate, watermark=-1, offset=-1,
+                rate=rate, watermark=-1, offset=-1,
             )  # fmt: skip
         self._cards[key] = msgspec.structs.replace(card, sums=merge(card.sums, sums))
         self._changed.add(key)
@@ -66,7 +65,7 @@ class Cards:
 
     def restore(self, card: Scorecard) -> None:
         """Put a card back."""
-        self._cards[card.version, card.shadow, card.window] = card
+        self._cards[card.version, card.shadow, card.window, card.rate] = card
 
     def __iter__(self) -> Iterator[Scorecard]:
         return iter(self._cards.values())

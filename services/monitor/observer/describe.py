@@ -89,12 +89,14 @@ class Describer:
     ) -> dict[str, FeatureCounts]:
         """Counts of every feature over a version's reference bins; none for a version without a profile.
 
+        Its profile is the one of the last `prepare`.
+
         Args:
             version: whose observations these are.
             rows: n rows of `rows`.
             lookups: their looked-up values.
         """
-        known = self._version(version)
+        known = self._versions.get(version)
         if known is None:
             return {}
         builder, bins, profile = known
@@ -105,14 +107,6 @@ class Describer:
         matrix = builder.matrix(values, found).values
         absent = {c.name: self._absent(c.name, values, found) for c in profile.columns if c.kind == "category"}
         return bins.features(matrix, absent, len(rows) - len(good))
-
-    def _version(self, version: str) -> tuple[FeatureBuilder, ProfileBins, Profile] | None:
-        known = self._versions.get(version)
-        if known is None and (profile := self._profiles(version)) is not None:
-            builder = FeatureBuilder(self._spec, self._codec, profile.columns)
-            bins = ProfileBins(profile.columns, profile.reference)
-            known = self._versions[version] = (builder, bins, profile)
-        return known
 
     def _absent(self, name: str, rows: Sequence[Row], found: Found) -> int:
         """How many rows have no value of a category: in the matrix they look like words that nobody has seen."""
@@ -125,13 +119,20 @@ class Describer:
         return values.count(None) + sum(value is msgspec.UNSET for value in values)
 
     def prepare(self, versions: Iterable[str]) -> None:
-        """Have the profiles of these ready: afterwards nothing about them is asked of the world. May raise."""
+        """Have the profiles of these ready: afterwards nothing about them is asked of the world.
+
+        Raises:
+            Unavailable: one cannot be read now.
+        """
         for version in versions:
-            self._version(version)
+            if version not in self._versions and (profile := self._profiles(version)) is not None:
+                builder = FeatureBuilder(self._spec, self._codec, profile.columns)
+                bins = ProfileBins(profile.columns, profile.reference)
+                self._versions[version] = (builder, bins, profile)
 
     def over_scores(self, version: str, values: Sequence[float]) -> FeatureCounts:
         """Counts of scores, or of a regression's labels, over the reference's bins of scores."""
-        known = self._version(version)
+        known = self._versions.get(version)
         return FeatureCounts() if known is None else known[1].scores(values)
 
     def _looked_up(self, raw: msgspec.Raw) -> Mapping[str, Mapping[str, Any] | None]:

@@ -82,7 +82,7 @@ class PartitionFold:
         rules = self._rules
         patience = rules.terms.span + rules.terms.horizon
         self._memory = Memory(mark, Accounts(), Lives(), Blocks(self._partition, patience))
-        self._cards = Cards(self._partition, rules.rate, rules.terms)
+        self._cards = Cards(self._partition, rules.terms)
         self._changes = _Changes()
 
     @property
@@ -135,16 +135,16 @@ class PartitionFold:
             offsets: rising, the first one at or after `next`.
 
         Raises:
-            Unavailable: a version's profile cannot be read now.
+            Unavailable: a version's profile cannot be read now; nothing was taken in.
             RuntimeError: what was taken in before is not settled: its items would be read as they were.
         """
         if self._changes.puts or self._changes.deletes:
             raise RuntimeError("a batch was begun before the last one was settled")
         entries = entries_of(values)
-        self._rules.describer.prepare({entry.prediction.version for entry in entries if type(entry) is Seen})
-        before = self._memory.accounts.totals()
         items = self._items(entries)
-        join = Join(self._rules.terms, self._rules.judge, self._memory, items)
+        self._rules.describer.prepare(_versions(entries, items))
+        before = self._memory.accounts.totals()  # from here on nothing is asked of the world
+        join = Join(self._rules.terms, self._rules.judge, self._memory, items, self._rules.rate)
         join.fold(entries, offsets, values, self._described(entries))
         self._cards.add(join.findings, self._rules.summer)
         self.next = offsets[-1] + 1
@@ -258,3 +258,13 @@ class PartitionFold:
                 )  # fmt: skip
                 made.append(account)
         return made
+
+
+def _versions(entries: Sequence[Entry | None], items: dict[str, Item | None]) -> set[str]:
+    """Every version that a batch is about."""
+    found = {entry.prediction.version for entry in entries if type(entry) is Seen}
+    for item in items.values():
+        if item is not None and item.known is not None:
+            found.add(item.known.version)
+            found.update(one.version for one in item.shadows)
+    return found

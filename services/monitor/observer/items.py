@@ -6,7 +6,10 @@ from shared.core.records import Label
 
 
 class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What joining needs of one observation. `slices[i]` is the place of its value in declared slice i."""
+    """What joining needs of one observation.
+
+    `slices[i]` is the place of its value in declared slice i, `rate` the sample's share (millionths) that took it.
+    """
 
     version: str
     time: int
@@ -14,6 +17,7 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
     label: str | float
     probabilities: dict[str, float] | None = None
     slices: tuple[int, ...] = ()
+    rate: int = 1_000_000
 
 
 class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):

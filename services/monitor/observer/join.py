@@ -19,8 +19,8 @@ from shared.core.monitor_records import ErrorBlock, LabelEntry, Tick
 from shared.core.records import Label
 from shared.core.watermark import advance
 
-CardKey = tuple[str, bool, int]
-"""A version, whether as a shadow, and the start of the window."""
+CardKey = tuple[str, bool, int, int]
+"""A version, whether as a shadow, the start of the window, and the sample's share."""
 
 
 @dataclass(slots=True)
@@ -56,10 +56,11 @@ class Join:
         judge: says how wrong a prediction was.
         memory: of the partition; it is changed.
         items: of every id that the batch is about; None: not remembered. It is changed.
+        rate: the sample's share in millionths, of new observations.
     """
 
-    def __init__(self, terms: Terms, judge: Judge, memory: Memory, items: dict[str, Item | None]) -> None:
-        self._terms, self._judge, self._memory, self._items = terms, judge, memory, items
+    def __init__(self, terms: Terms, judge: Judge, memory: Memory, items: dict[str, Item | None], rate: int) -> None:
+        self._terms, self._judge, self._memory, self._items, self._rate = terms, judge, memory, items, rate
         self._mark, self._before, self._offset = memory.mark, memory.mark, -1
         self._lives, self._accounts, self._blocks = memory.lives, memory.accounts, memory.blocks
         self._book: Book
@@ -115,7 +116,9 @@ class Join:
         prediction, mark = entry.prediction, self._mark
         identity, time = prediction.id, prediction.event_time
         item = self._alive(identity)
-        known = Known(prediction.version, time, prediction.score, prediction.label, prediction.probabilities, slices)
+        known = Known(
+            prediction.version, time, prediction.score, prediction.label, prediction.probabilities, slices, self._rate
+        )
         if entry.shadow:
             if taken := self._shadow(identity, item, known):
                 self._count((taken, prediction, row, entry.lookups), shadow=True)
@@ -142,7 +145,7 @@ class Join:
         known, terms = one[0], self._terms
         window = known.time - known.time % terms.span
         if self._mark <= window + terms.span + terms.horizon:  # `over`, without a call for every observation
-            self.findings.observed.setdefault((known.version, shadow, window), []).append(one)
+            self.findings.observed.setdefault((known.version, shadow, window, known.rate), []).append(one)
 
     def _shadow(self, identity: str, item: Item | None, known: Known) -> Known | None:
         """Take a shadow's observation in beside the champion's, if it is the first of its version."""
@@ -250,7 +253,7 @@ class Join:
             self.findings.blocks.append(block)
 
     def _card(self, known: Known, *, shadow: bool) -> CardKey:
-        return (known.version, shadow, known.time - known.time % self._terms.span)
+        return (known.version, shadow, known.time - known.time % self._terms.span, known.rate)
 
     def _alive(self, identity: str) -> Item | None:
         """The item of an id, unless its life is over. Whatever is counted now depends on the entries it came from."""

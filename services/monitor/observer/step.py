@@ -7,7 +7,7 @@ import msgspec
 
 from services.monitor.observer.accounts import STATUSES
 from services.monitor.observer.fold import PartitionFold, Rules, Told
-from shared.core.errors import Abortable, TailraceError
+from shared.core.errors import Abortable, Unavailable
 from shared.core.metrics import MetricName, Metrics
 from shared.core.monitor_records import account_key, scorecard_key
 from shared.core.ports import Block, Count, Message, Part, Result
@@ -59,9 +59,8 @@ class ObserverStep:
                 mark, name = fold.mark / 1_000, str(partition)
                 self._metrics.gauge("tailrace_monitor_watermark_seconds", mark, partition=name)
                 self._metrics.gauge("tailrace_monitor_ids", fold.remembered, partition=name)
-        except TailraceError:
-            self.forget(of)
-            raise
+        except Unavailable:
+            raise  # nothing of that partition was taken in; the others are put back with their offsets
         except Exception as error:
             self.forget(of)
             raise Abortable(f"the journal could not be folded: {type(error).__name__}: {error}") from error

@@ -178,6 +178,8 @@ def test_personal_ids_and_keys_leave_as_pseudonyms() -> None:
     letter = letter_body(redactor)
     assert {"id": redactor.pseudonym("r1"), "value": None} == json.loads(letter(b'{"id":"r1","value":null}'))
     assert letter(b"{") is letter(b"[]") is None
+    keys_only = letter_body(Redactor(PrivacySpec(hash=("depot",)), make().record, SECRET))
+    assert {"id": "r1"} == json.loads(keys_only(b'{"id":"r1"}'))
 
 
 def ticks(result: Result) -> dict[int, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.monitor.observer.describe import Describer
 from shared.core.errors import Abortable, Fatal, TailraceError, Unavailable
 from shared.testing.faults import Crash, crash_at
 from tests.support.journals import (
@@ -168,11 +169,14 @@ def test_a_profile_that_cannot_be_read_is_waited_for(monkeypatch: pytest.MonkeyP
         world.send(entry, dice)
     tries = iter(range(10**6))
 
-    def down(*_: object) -> None:
+    prepare = Describer.prepare
+
+    def down(self: Describer, versions: set[str]) -> None:
         if next(tries) < 5:
             raise Unavailable("planted")
+        prepare(self, versions)
 
-    monkeypatch.setattr("services.monitor.observer.describe.Describer.prepare", down)
+    monkeypatch.setattr(Describer, "prepare", down)
     world.drain(world.observer())
     assert next(tries) > 5
     check(world)
