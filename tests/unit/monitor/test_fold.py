@@ -170,3 +170,45 @@ def test_a_version_that_nobody_knows_has_no_counts_over_bins() -> None:
     published, _ = compare(spec, entries, dice)
     (card,) = published.cards.values()
     assert (1, 1, {}) == (card.sums.n, card.sums.labelled, card.sums.features)
+
+
+def test_b33_each_odd_label_has_its_own_status() -> None:
+    """Unknown, before its prediction, after the horizon, twice, contradicting, corrected, left out by the sample."""
+    spec, dice = make(max_step="10d"), Random(1)
+    entries = [
+        label("before", "late", T0),  # 0
+        *(observation(spec, name, T0, dice) for name in ("before", "twice", "after")),
+        label("unknown", "late", T0 + HOUR, located=False),  # 4
+        *(label("twice", value, T0 + HOUR, revision) for value, revision in (("late", 1), ("late", 1), ("on_time", 1))),
+        label("twice", "on_time", T0 + HOUR, 2),  # 8
+        label("twice", "late", T0 + HOUR, 0),
+        label("left out", "late", T0 + HOUR, sampled=False),  # 10
+        label("after", "late", T0 + 7 * HOUR),
+        {"type": "tick", "time": T0 + 8 * HOUR, "v": 1},
+    ]
+    published, answer = compare(spec, entries, dice)
+    first, then = ["matched", "orphaned astray", "matched"], ["duplicate", "conflicting", "corrected", "duplicate"]
+    statuses = [*first, *then, "unsampled", "late"]
+    assert statuses == [answer.status[i] for i in (0, *range(4, 12))]
+    assert sum(sums.astray for sums in published.accounts.values()) == 1
+
+
+def test_b35_a_flood_of_labels_is_one_match_and_costs_no_memory() -> None:
+    """A thousand labels for each of ten predictions: ten count, the others repeat or contradict them."""
+    spec, dice, store = make(), Random(1), MemoryStore()
+    entries = [observation(spec, f"r{i}", T0 + i, dice) for i in range(10)]
+    entries += [label(f"r{i % 10}", dice.choice(["late", "on_time"]), T0 + HOUR) for i in range(10_000)]
+    fold, published = fold_all(spec, as_bytes(entries), store, dice, 500)
+    sums = [sums for sums in published.accounts.values() if sums.labels]
+    assert 10 == sum(one.matched for one in sums) == len(published.outcomes) == fold.remembered
+    assert 9_990 == sum(one.duplicate + one.conflicting for one in sums)
+    assert 10 == len(list(store.scan(b"i")))
+    assert 9_990 == sum(card.sums.duplicate + card.sums.conflicting for card in published.cards.values())
+
+
+def test_a_window_without_labels_has_no_figures_of_them() -> None:
+    """Unknown is not nothing: the sums of labels are not there at all."""
+    spec, dice = make(), Random(1)
+    published, _ = compare(spec, [observation(spec, "r1", T0, dice)], dice)
+    (card,) = published.cards.values()
+    assert (1, 0, (), ()) == (card.sums.n, card.sums.labelled, card.sums.confusion, card.sums.delays)

@@ -4,17 +4,23 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.monitor.observer.describe import Describer
 from shared.core.errors import Abortable, Fatal, TailraceError, Unavailable
 from shared.testing.faults import Crash, crash_at
+from shared.testing.log import Transaction
 from tests.support.journals import (
+    HOUR,
+    T0,
     account_picture,
     block_picture,
     expected,
     journal,
+    label,
     make,
+    observation,
     picture,
     settings_of,
 )
@@ -47,6 +53,18 @@ def test_aborted_observations_do_not_count() -> None:
     world.drain(world.observer())
     check(world)
     assert world.gaps == []
+
+
+def test_b33_a_label_of_an_aborted_prediction_waits_like_that_of_an_unknown_one() -> None:
+    """The observation was written, but never committed: there is none."""
+    world, dice = ObserverWorld(make()), Random(1)
+    aborted = Transaction("scorer", 0.0, state="aborted")
+    seen = msgspec.json.encode(observation(world.spec, "r3", T0, dice))
+    world.log.append("journal", 0, b"k", seen, None, aborted)
+    world.send(label("r3", "late", T0 + HOUR), Random(2))
+    world.drain(world.observer())
+    (account,) = world.read().accounts.values()
+    assert (0, 1, 1) == (account.sums.observations, account.sums.labels, account.sums.held)
 
 
 @pytest.mark.parametrize("seed", range(SCHEDULES))
