@@ -28,7 +28,7 @@ from tests.support.loops import EXACTLY, MARKS
 from tests.support.monitor_oracle import recompute
 from tests.support.observers import PARTITIONS, Observer, ObserverWorld
 
-SCHEDULES = 60
+SCHEDULES = 40
 
 
 def check(world: ObserverWorld) -> None:
