@@ -12,6 +12,7 @@ import signal
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -23,6 +24,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 CLIENT = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 6_000}
 DIGITS = 13  # of the time before a version
+PIECE = 2_000  # records that are scored together: what is made of so many stays in a core's cache
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -156,7 +158,7 @@ def looker(job: Job) -> Callable[[Sequence[str], Sequence[int]], Looked]:
     return look
 
 
-def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls would cost it time
+def run(job: Job) -> None:  # noqa: C901, PLR0912, PLR0915 - it is the shortest loop: calls would cost it time
     """Score until SIGTERM."""
     fields: list[Any] = [("id", str), ("key", str), ("ts", int), *((name, float) for name in job.features)]
     record = msgspec.defstruct("Record", fields, gc=False, forbid_unknown_fields=True)
@@ -169,6 +171,7 @@ def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls wou
     yes, no = job.classes[positive], job.classes[1 - positive]
     model, given, wanted = session(job.model)
     look = looker(job) if job.redis else None
+    piece = job.batch if job.redis else PIECE
     head, end = b'{"type":"observation","v":1,"prediction":', b',"shadow":false}'
     tail = b',"digest":"' + job.digest.encode() + b'","logged":'
     consumer, producer = clients(job)
@@ -182,55 +185,73 @@ def run(job: Job) -> None:  # noqa: PLR0915 - it is the shortest loop: calls wou
     signal.signal(signal.SIGTERM, stop)
     gc.collect()
     gc.freeze()
-    while not stopping:
-        messages = consumer.consume(1, 0.1)
-        if not messages:
-            continue
-        messages += consumer.consume(job.batch - 1, job.gather)
-        metadata = consumer.consumer_group_metadata()
-        values: Any = [m.value() for m in messages]
-        rows = list(map(decode, values))
-        n = len(rows)
-        if set(map(bytes.count, values, repeat(b'"'))) != {quotes}:
-            raise SystemExit("a key may stand twice in a record")
-        matrix = np.empty((n, width), dtype=np.float32)
-        matrix[:, :own] = np.fromiter(chain.from_iterable(map(columns, rows)), np.float32, n * own).reshape(n, own)
-        ages: list[float] = []
-        lookups = [b"{}"] * n
-        if look is not None:
-            flat, ages, lookups = look([row.key for row in rows], [row.ts for row in rows])
-            matrix[:, own:] = np.array(flat, dtype=np.float32).reshape(n, width - own)
-        (raw,) = model.run([wanted], {given: matrix})
-        scores = np.asarray(raw, dtype=np.float64)[:, positive].tolist()
-        if job.exactly_once:
-            producer.begin_transaction()
-        last: dict[int, int] = {}
-        for i, (message, row, score) in enumerate(zip(messages, rows, scores, strict=True)):
-            partition: Any = message.partition()
-            offset: Any = message.offset()
-            label = yes if score >= 0.5 else no  # noqa: PLR2004 - the threshold
-            key, at = row.key, (partition, offset)
-            value = encode(
-                Aged(1, row.id, key, at, row.ts, score, label, "local", digest, 1, {group: ages[i]})
-                if ages
-                else Prediction(1, row.id, key, at, row.ts, score, label, "local", digest, 1)
-            )
-            headers: Any = message.headers()
-            kept: Any = [h for h in headers if h[0] == "traceparent"] if headers else None
-            name = key.encode()
-            produce(target, value, name, partition, None, None, 0, kept)  # by name costs half as much again
-            if journal:
-                logged = b"%d" % message.timestamp()[1]
-                parts = head, value, b',"record":', values[i], b',"lookups":', lookups[i], tail, logged, end
-                produce(journal, b"".join(parts), name, partition, None, None, 0, kept)
-            last[partition] = offset
+    gc.set_threshold(200_000, 50, 100)
+    pool, under_way = ThreadPoolExecutor(1), None
+
+    def finish(offsets: list[TopicPartition], metadata: Any) -> None:
         producer.flush()
-        offsets = [TopicPartition(job.source, p, o + 1) for p, o in sorted(last.items(), key=itemgetter(0))]
         if job.exactly_once:
             producer.send_offsets_to_transaction(offsets, metadata)
             producer.commit_transaction()
         else:
             consumer.commit(offsets=offsets, asynchronous=False)
+
+    while not stopping:
+        taken = consumer.consume(1, 0.1)
+        if not taken:
+            continue
+        taken += consumer.consume(job.batch - 1, job.gather)
+        metadata = consumer.consumer_group_metadata()
+        last: dict[int, int] = {}
+        begun = False
+        for start in range(0, len(taken), piece):
+            messages = taken[start : start + piece]
+            values: Any = [m.value() for m in messages]
+            rows = list(map(decode, values))
+            n = len(rows)
+            if set(map(bytes.count, values, repeat(b'"'))) != {quotes}:
+                raise SystemExit("a key may stand twice in a record")
+            matrix = np.empty((n, width), dtype=np.float32)
+            matrix[:, :own] = np.fromiter(chain.from_iterable(map(columns, rows)), np.float32, n * own).reshape(n, own)
+            ages: list[float] = []
+            lookups = [b"{}"] * n
+            if look is not None:
+                flat, ages, lookups = look([row.key for row in rows], [row.ts for row in rows])
+                matrix[:, own:] = np.array(flat, dtype=np.float32).reshape(n, width - own)
+            (raw,) = model.run([wanted], {given: matrix})
+            scores = np.asarray(raw, dtype=np.float64)[:, positive].tolist()
+            if not begun:
+                begun = True
+                if under_way is not None:
+                    under_way = under_way.result()
+                if job.exactly_once:
+                    producer.begin_transaction()
+            for i, (message, row, score) in enumerate(zip(messages, rows, scores, strict=True)):
+                partition: Any = message.partition()
+                offset: Any = message.offset()
+                label = yes if score >= 0.5 else no  # noqa: PLR2004 - the threshold
+                key, at = row.key, (partition, offset)
+                value = encode(
+                    Aged(1, row.id, key, at, row.ts, score, label, "local", digest, 1, {group: ages[i]})
+                    if ages
+                    else Prediction(1, row.id, key, at, row.ts, score, label, "local", digest, 1)
+                )
+                headers: Any = message.headers()
+                kept: Any = [h for h in headers if h[0] == "traceparent"] if headers else None
+                name = key.encode()
+                produce(target, value, name, partition, None, None, 0, kept)  # by name costs half as much again
+                if journal:
+                    logged = b"%d" % message.timestamp()[1]
+                    parts = head, value, b',"record":', values[i], b',"lookups":', lookups[i], tail, logged, end
+                    produce(journal, b"".join(parts), name, partition, None, None, 0, kept)
+                last[partition] = offset
+        offsets = [TopicPartition(job.source, p, o + 1) for p, o in sorted(last.items(), key=itemgetter(0))]
+        if len(taken) == job.batch and job.exactly_once:  # more is waiting: the next batch is scored meanwhile
+            under_way = pool.submit(finish, offsets, metadata)
+        else:
+            finish(offsets, metadata)
+    if under_way is not None:
+        under_way.result()
     consumer.close()
 
 
