@@ -27,6 +27,7 @@ from tailrace.bench.runner import Runner
 from tailrace.bench.scorer import BARE_LOOP, LARGEST
 from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.jars import kafka_version
 from tailrace.stack.program import Program
 from tailrace.stack.services import Order, scorers
 from tailrace.stack.stack import Stack, to_stderr
@@ -178,7 +179,7 @@ class Bench:
             load=round(os.getloadavg()[0], 2),
             note="one process each, not pinned; the broker and whatever else ran shared these cores",
             versions={name: version(name) for name in PACKAGES}
-            | {"python": platform.python_version(), "kafka": "4.3.1"},
+            | {"python": platform.python_version(), "kafka": kafka_version()},
         )
 
 

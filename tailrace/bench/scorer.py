@@ -16,6 +16,7 @@ from tailrace.bench.pin import pinned, placed
 from tailrace.bench.runner import Row, Runner
 from tailrace.bench.same import differences, outputs
 from tailrace.stack.endpoints import Endpoints
+from tailrace.stack.jars import kafka_version
 from tailrace.stack.stack import Stack, to_stderr
 
 __all__ = ["BARE_LOOP", "LARGEST", "PACKAGES", "Bench", "Result", "measure", "table"]
@@ -124,7 +125,7 @@ class Bench:
             cores=os.cpu_count() or 1,
             load=round(os.getloadavg()[0], 2),
             note=placed(self._core),
-            versions={**versions, "kafka": "4.3.1"},
+            versions={**versions, "kafka": kafka_version()},
         )
 
 

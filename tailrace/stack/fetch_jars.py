@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jgo.maven import MavenContext
 
+# Not 4.3: a broker of it that dies forgets transactions (KAFKA-20734; docs/proof.md).
 ROOTS = (
-    "org.apache.kafka:kafka_2.13:4.3.1",
-    "org.apache.kafka:kafka-tools:4.3.1",
+    "org.apache.kafka:kafka_2.13:4.2.1",
+    "org.apache.kafka:kafka-tools:4.2.1",
     # Kafka logs through slf4j and brings no implementation; this one writes to standard error.
     "org.slf4j:slf4j-simple:1.7.36",
 )

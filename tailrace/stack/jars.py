@@ -55,6 +55,12 @@ def read_lock(path: Path = LOCK) -> tuple[Jar, ...]:
     return tuple(jars)
 
 
+def kafka_version(lock: tuple[Jar, ...] | None = None) -> str:
+    """The version of the broker that the lock names."""
+    coordinates = [jar.coordinate for jar in (read_lock() if lock is None else lock)]
+    return next((c.rpartition(":")[2] for c in coordinates if c.startswith("org.apache.kafka:kafka_2.13:")), "")
+
+
 def provision(
     cache: Path, supervisor: Supervisor, say: Callable[[str], None], lock: tuple[Jar, ...] | None = None
 ) -> Path:
@@ -181,7 +187,7 @@ def _publish(staging: Path, folder: Path, jars: tuple[Jar, ...]) -> None:
 
 
 def _report(staging: Path, total: int, done: threading.Event, say: Callable[[str], None]) -> None:
-    say(f"kafka: fetching {_jars(total)} of Kafka 4.3.1 (first time only)")
+    say(f"kafka: fetching {_jars(total)} of Kafka {kafka_version()} (first time only)")
     while not done.wait(_PROGRESS_S):
         # Those in a sub-folder are still growing.
         sizes = [path.stat().st_size for path in staging.glob("*.jar")]

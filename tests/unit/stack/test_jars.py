@@ -15,7 +15,7 @@ import pytest
 
 from shared.core.errors import UserError
 from tailrace.stack import kafka
-from tailrace.stack.jars import Jar, provision, read_lock
+from tailrace.stack.jars import Jar, kafka_version, provision, read_lock
 from tailrace.stack.supervisor import Supervisor
 
 Until = Callable[..., None]
@@ -159,8 +159,10 @@ def test_committed_lock_holds_the_broker_and_no_address() -> None:
     jars = read_lock()
 
     names = {jar.file_name for jar in jars}
-    assert {"kafka_2.13-4.3.1.jar", "kafka-tools-4.3.1.jar", "slf4j-simple-1.7.36.jar"} <= names
+    assert {"kafka_2.13-4.2.1.jar", "kafka-tools-4.2.1.jar", "slf4j-simple-1.7.36.jar"} <= names
     assert len(names) == len(jars) == 92
+    assert kafka_version() == kafka_version(jars) == "4.2.1"
+    assert kafka_version(()) == ""
 
 
 def test_damaged_lock_line_is_named(tmp_path: Path) -> None:
