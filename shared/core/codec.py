@@ -3,16 +3,17 @@
 `msgspec` already refuses NaN, Infinity, numbers as text, booleans as numbers, broken UTF-8, lone surrogates, byte
 order marks and trailing text. It keeps the last of duplicate keys silently, so those are screened here: a JSON object
 has at least two raw quotes a key and two a string value, whatever its white space and escapes, so a record
-whose count of quotes is exactly what its decoded row needs cannot hold a duplicate. Only others pay for a full parse.
+whose count of quotes is exactly what its decoded row needs cannot hold a duplicate, nor can a batch whose sum is what
+its rows need. Only others pay for a full parse.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import repeat
 from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from shared.core import reasons
@@ -130,10 +131,10 @@ class RecordCodec:
         )
 
     def _quotes_fit(self, values: Sequence[bytes | None], rows: list[Row]) -> bool:
-        counts = map(bytes.count, values, repeat(b'"'))  # type: ignore[arg-type] # no value is None here
-        if not self._variable:
-            return set(counts) == {self._fixed_quotes}
-        return list(counts) == self._quotes(rows)
+        """Whether no record has a quote too many: none can have too few, so their sum tells, at a third of the cost."""
+        found = np.frombuffer(b"".join(values), np.uint8)  # type: ignore[arg-type] # no value is None here
+        needed = sum(self._quotes(rows)) if self._variable else self._fixed_quotes * len(rows)
+        return int(np.count_nonzero(found == _QUOTE)) == needed
 
     def _decode_slowly(self, values: Sequence[bytes | None]) -> tuple[list[int], list[Row], list[Refusal]]:
         index: list[int] = []
@@ -217,6 +218,7 @@ class RecordCodec:
         return None
 
 
+_QUOTE = ord('"')
 _QUOTED = frozenset({str, datetime})
 
 

@@ -90,10 +90,10 @@ def split(messages: Sequence[Message], notes: Mapping[int, Note], table: Rollout
         The parts. A partition for which no active epoch is left is in `stranded`, and in none of the parts.
     """
     partitions, headers = [m.partition() for m in messages], [m.headers() for m in messages]
-    first = dict(zip(reversed(partitions), reversed(messages), strict=True))  # the first record of each partition
-    result = Split(notes={partition: notes[partition] for partition in first})
-    for partition, message in sorted(first.items()):  # a revocation or a local change acts from its first record on
-        _settle(result, partition, message.offset(), table, local=local)
+    owned = sorted(set(partitions))
+    result = Split(notes={partition: notes[partition] for partition in owned})
+    for partition in owned:  # a revocation or a local change acts from its first record on
+        _settle(result, partition, messages[partitions.index(partition)].offset(), table, local=local)
     acting = {note.acting for note in result.notes.values()}
     odd = [h for h in headers if h is None or len(h) != 1 or h[0][0] != TRACEPARENT]  # nearly always: none, or all None
     if not result.stranded and len(acting) == 1 and not any(is_control(h) for h in odd if h):  # one part as it came
