@@ -215,6 +215,47 @@ class ErrorBlock(msgspec.Struct, frozen=True, kw_only=True):
     v: int = SCHEMA_VERSION
 
 
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the analyst says of one figure, or one fault, of a version, on `verdicts`; of a key the last one counts.
+
+    `window` is the span of event time [from, until) in ms that the `n` labels (or records) are of, `since` when this
+    verdict began, `at` the event time at which it was said. Without a value the figure is unknown: never 0.
+    """
+
+    version: str
+    metric: str
+    trigger: str
+    verdict: Literal["ok", "warn", "alarm"]
+    n: int
+    window: tuple[int, int]
+    since: int
+    at: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    reasons: tuple[str, ...] = ()
+    v: int = SCHEMA_VERSION
+
+
+class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a version should be trained anew, on `retrain`; whoever reads it twice knows it by its id.
+
+    The id is a hash of version, trigger and `block`: what the evidence begins with. `reasons` are ranked, the
+    strongest first, with their windows and statistics; `offsets` say up to where the topics were read.
+    """
+
+    id: str
+    pipeline: str
+    version: str
+    trigger: str
+    block: str
+    at: int
+    reasons: tuple[Verdict, ...]
+    offsets: dict[str, int] = {}
+    v: int = SCHEMA_VERSION
+
+
 def scorecard_key(card: Scorecard) -> bytes:
     """The key on `scorecards`: of equal keys the last value counts."""
     who = f"{card.version}/shadow" if card.shadow else card.version
@@ -224,3 +265,8 @@ def scorecard_key(card: Scorecard) -> bytes:
 def account_key(account: Account) -> bytes:
     """The key on `scorecards`; no version has an empty name, so it is nobody's scorecard."""
     return f"/{account.window}/{account.partition}".encode()
+
+
+def verdict_key(verdict: Verdict) -> bytes:
+    """The key on `verdicts`: of equal keys the last value counts."""
+    return f"{verdict.version}/{verdict.metric}".encode()
