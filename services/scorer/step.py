@@ -117,7 +117,8 @@ class ScorerStep:
 
     def _outputs(self, part: Part, scored: Scored, scoring: Scoring, raw: Any) -> list[Block]:
         decoded, n = self._hidden(scored.decoded), len(scored.decoded.rows)
-        messages = [part.messages[i] for i in decoded.index]
+        whole = n == len(part.messages)
+        messages = part.messages if whole else [part.messages[i] for i in decoded.index]
         flags = flags_of(scored.matrix, n)
         partitions = [m.partition() for m in messages]
         positions = list(zip(partitions, [m.offset() for m in messages], strict=True))

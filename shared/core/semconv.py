@@ -36,20 +36,25 @@ is_version_00 = _VERSION_00.fullmatch
 is_version_00_bytes = re.compile(_VERSION_00.pattern.encode()).fullmatch
 _HEX_TO_H: Final = bytes.maketrans(b"0123456789abcdef", b"h" * 16)
 _SHAPE: Final = b"hh-" + b"h" * 32 + b"-" + b"h" * 16 + b"-hh"
+_ZEROS: Final = int.from_bytes(b"0" * 8, "little")
+# The version, and the last 8 digits of either id: if these are not all zeros, the whole id is not.
+_ENDS: Final = np.dtype(
+    {"names": ["version", "trace", "span"], "formats": ["<u2", "<u8", "<u8"], "offsets": [0, 27, 44], "itemsize": 55}
+)
 
 
 def all_version_00(contexts: Sequence[bytes | None]) -> bool:
-    """Whether `is_version_00_bytes` holds for each: by columns, at half the cost of asking one by one."""
+    """Whether `is_version_00_bytes` holds for each: asked of all at once, at a third of the cost of one by one."""
     try:
         text = b"".join(contexts)  # type: ignore[arg-type] # a None raises, and is none
     except TypeError:
         return False
     if not text or set(map(len, contexts)) != {len(_SHAPE)} or text.translate(_HEX_TO_H) != _SHAPE * len(contexts):  # type: ignore[arg-type] # no None here
         return False
-    columns = np.frombuffer(text, np.uint8).reshape(-1, len(_SHAPE)).T.copy()
-    version, trace, span = columns[:2], columns[3:35], columns[36:52]
-    zero = ord("0")  # the smallest of hexadecimal digits
-    return bool(version.max() == zero and trace.max(axis=0).min() > zero and span.max(axis=0).min() > zero)
+    ends = np.frombuffer(text, _ENDS)
+    if (ends["version"] == _ZEROS >> 48).all() and (ends["trace"] != _ZEROS).all() and (ends["span"] != _ZEROS).all():
+        return True
+    return all(map(is_version_00_bytes, contexts))  # type: ignore[arg-type] # an id that only ends in zeros is good
 
 
 class TraceContext(NamedTuple):

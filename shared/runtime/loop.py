@@ -180,7 +180,7 @@ class Loop:
     ) -> Later:
         if self._source.generation != batch.generation:
             raise Abortable("a partition was taken away while its batch was in hand", transient=True)
-        last = {m.partition(): m for m in messages}
+        last = dict(zip([m.partition() for m in messages], messages, strict=True))
         offsets = {p: Committed(m.offset() + 1, notes[p]) for p, m in last.items()}
 
         def call() -> float:

@@ -92,7 +92,7 @@ class Probe:
         self._metrics.observe("tailrace_batch_seconds", transaction, stage="transaction")
         oldest = min(messages[0].timestamp()[1], messages[-1].timestamp()[1])
         self._metrics.observe("tailrace_latency_seconds", max(self._clock.time() - oldest / 1000, 0.0))
-        for m in {m.partition(): m for m in messages}.values():
+        for m in dict(zip([m.partition() for m in messages], messages, strict=True)).values():  # the last of each
             self._metrics.gauge("tailrace_committed_offset", m.offset() + 1, partition=str(m.partition()))
         if rejects:
             self._tell(rejects)

@@ -85,15 +85,23 @@ class KafkaSink:
         report = None if self._transactional else self._report
         produce, topic = self._producer.produce, block.topic
         for value, key, header, partition in zip(block.values, block.keys, headers, partitions, strict=True):
-            while True:
-                try:
-                    produce(topic, value, key, partition, report, None, 0, header)  # by name costs half as much again
-                except BufferError:
-                    self._wait(self._producer.poll, FULL_QUEUE_WAIT)
-                except KafkaException as error:
-                    raise classify(error) from error
-                else:
-                    break
+            try:
+                produce(topic, value, key, partition, report, None, 0, header)  # by name costs half as much again
+            except BufferError:
+                self._produce_when_free((topic, value, key, partition, report, None, 0, header))
+            except KafkaException as error:
+                raise classify(error) from error
+
+    def _produce_when_free(self, message: Sequence[Any]) -> None:
+        while True:
+            self._wait(self._producer.poll, FULL_QUEUE_WAIT)
+            try:
+                self._producer.produce(*message)
+            except BufferError:
+                continue
+            except KafkaException as error:
+                raise classify(error) from error
+            return
 
     def flush(self) -> None:
         """Wait until every message is acknowledged, within the transaction's time-out."""
