@@ -8,9 +8,10 @@ from shared.core import durations
 from shared.core.rollout import RolloutTable
 from shared.core.topic_plan import compare, faults
 from shared.core.topics import wanted
-from tailrace.doctor.facts import Beat, Facts, Finding, Letters, PipelineFacts
+from tailrace.doctor.facts import Beat, Facts, Finding, Letters, Pinned, PipelineFacts
 
 PINNED_MS = 10_000
+HANGING_MS = 60_000  # several times what a transaction of ours may take, and its broker to end it
 UNSETTLED_MS = 10_000
 WAITED_MS = 10_000
 SKEW_MS = 2_000
@@ -175,18 +176,29 @@ def _transactions(facts: Facts, known: PipelineFacts) -> list[Finding]:
     old = [p for p in known.pinned or () if facts.now - p.since > PINNED_MS]
     if not old:
         return [Finding("transactions", ok=True, what="none stays open")]
-    cause = "an open transaction: its producer hangs or died, and readers wait for its end (the last stable offset)"
-    command = f"tailrace scorer {known.where}  # a worker in the same slot ends it at once, the broker in time"
     return [
         Finding(
             "transactions",
             False,
             f"{p.topic}[{p.partition}] hides offset {p.offset} and all after it {_span(facts, p.since)}",
-            cause,
-            command,
+            *_end(facts, known, p),
         )
         for p in old
     ]
+
+
+def _end(facts: Facts, known: PipelineFacts, pinned: Pinned) -> tuple[str, str]:
+    """Why a transaction is open, and what ends it."""
+    if facts.now - pinned.since <= HANGING_MS:
+        cause = "an open transaction: its producer hangs or died, and readers wait for its end (the last stable offset)"
+        return cause, f"tailrace scorer {known.where}  # a worker in the same slot ends it at once, the broker in time"
+    cause = (
+        "a hanging transaction, unless transaction_timeout was raised: its producer and the broker take it for ended, "
+        "as brokers of Kafka 4.3 do with some after a crash (KAFKA-20734)"
+    )
+    where = f"--topic {pinned.topic} --partition {pinned.partition} --start-offset {pinned.offset}"
+    # Before the workers: the next commit of the same slot would let readers see what was aborted.
+    return cause, f"kafka-transactions.sh --bootstrap-server {facts.kafka.address} abort {where}"
 
 
 def _letters(_: Facts, known: PipelineFacts) -> list[Finding]:

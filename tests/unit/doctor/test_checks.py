@@ -262,6 +262,15 @@ def test_an_open_transaction(age: int, *, fault: bool) -> None:
     )
 
 
+def test_a_hanging_transaction() -> None:
+    """What nobody has ended for a minute, nobody will: the exact command that does."""
+    found = examine(facts(pipeline=healthy(pinned=(Pinned("parcels.predictions", 1, 77, NOW - 90_000),))))
+    (one,) = [f for f in found if f.ok is False]
+    assert "hanging" in one.cause
+    assert one.next_command.startswith("kafka-transactions.sh --bootstrap-server ")
+    assert one.next_command.endswith(" abort --topic parcels.predictions --partition 1 --start-offset 77")
+
+
 def test_two_workers_with_one_slot() -> None:
     """Two members of one client id share a transactional id."""
     found = of(members={"tailrace-parcels-scorer-0": 2})
