@@ -151,6 +151,10 @@ def version_in(jars: Path) -> str:
     return next((path.stem.rpartition("-")[2] for path in sorted(jars.glob("kafka_2.13-*.jar"))), "")
 
 
+def _minor(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")[:2] if part.isdigit()]
+
+
 def check_age(folder: Path, jars: Path) -> None:
     """An older broker cannot open what a newer one formatted, and says so in forty lines of Java.
 
@@ -159,7 +163,7 @@ def check_age(folder: Path, jars: Path) -> None:
     """
     noted = folder / _MADE_BY
     made, ours = noted.read_text(encoding="ascii").strip() if noted.exists() else "", version_in(jars)
-    if not made or made.split(".")[:2] > ours.split(".")[:2]:
+    if not made or _minor(made) > _minor(ours):
         raise UserError(
             f"{folder}: its data was made by Kafka {made or 'of another version'}, and {ours} cannot open it",
             remedy="delete that folder, its topics and records with it, or name a new one by TAILRACE_STATE",

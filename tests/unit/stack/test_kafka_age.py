@@ -18,13 +18,13 @@ def _folders(tmp_path: Path, made: str, ours: str = "4.2.1") -> tuple[Path, Path
     return folder, jars
 
 
-@pytest.mark.parametrize("made", ["4.2.1", "4.2.0", "4.1.1", "4.2.2"])
+@pytest.mark.parametrize("made", ["4.2.1", "4.2.0", "4.1.1", "4.2.2", "3.10.0"])
 def test_data_of_this_or_an_older_minor_version_is_opened(tmp_path: Path, made: str) -> None:
     """A patch more does not change the format."""
     check_age(*_folders(tmp_path, made))
 
 
-@pytest.mark.parametrize("made", ["4.3.1", ""])
+@pytest.mark.parametrize("made", ["4.3.1", "4.10.0", ""])
 def test_data_of_a_newer_version_is_refused_with_the_remedy(tmp_path: Path, made: str) -> None:
     """What is newer, or does not say, is named with the folder and what to do."""
     folder, jars = _folders(tmp_path, made)
