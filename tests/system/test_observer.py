@@ -42,7 +42,7 @@ from tests.support.wait import until
 from tests.support.world import World, record
 
 pytestmark = pytest.mark.system
-RECORDS, BURSTS, STEP = 3_000, 6, 60_000
+RECORDS, BURSTS, STEP, MORE = 3_000, 6, 20_000, 60
 MONITORING = {"window": "2h", "hold": "3h", "slices": {**WORDS, **BOUNDS}}
 
 
@@ -79,6 +79,22 @@ class Rig:
             slot = "1" if name.endswith("-1") else "0"
             shutil.rmtree(self.world.folder / "state" / "observer" / self.world.spec.name / slot, ignore_errors=True)
         print(f"killed {full}, disk {'kept' if disk else 'gone'}")
+
+    def restart(self, source: str) -> None:
+        """Stop the observers in order, leave them no more than this to recover from, and start one again."""
+        names = [program.name for program in self.programs()[1:]]
+        self.world.supervisor.stop(names)
+        if source != "disk":
+            shutil.rmtree(self.world.folder / "state" / "observer")
+        if source == "journal":
+            shutil.rmtree(self.world.folder / "checkpoints")
+        self.world.supervisor.start(self.programs()[1])
+
+    def settle(self, records: int) -> None:
+        """Wait until everything that was sent is in the observer's topics."""
+        until(self.world.all_scored(records), "every record to be scored", 90)
+        until(self.done("labels", "labels"), "the router at the end of labels", 90)
+        until(self.done("observer", "journal"), "the observers at the end of the journal", 120)
 
     def committed(self, service: str, name: Any) -> dict[int, int]:
         """What a service has committed of its topic."""
@@ -165,15 +181,39 @@ def published(rig: Rig) -> Topics:
     return found
 
 
+def recovered(rig: Rig) -> list[dict[str, Any]]:
+    """What observers said of how they came to know their partitions."""
+    folder = rig.world.folder / "state" / "logs"
+    lines = "".join(path.read_text() for path in sorted(folder.glob("observer*.log"))).splitlines()
+    return [json.loads(line) for line in lines if '"memory rebuilt"' in line]
+
+
+def compare(rig: Rig) -> list[str]:
+    """Topics and oracle say the same; the statuses of all labels."""
+    topics, answers = published(rig), truth(rig)
+    for partition, answer in answers.items():
+        wanted, found = expected(answer, known=lambda _: True), topics.of(partition)
+        classes = rig.world.spec.labels.classes
+        found["cards"] = {key: picture(sums, classes) for key, sums in found["cards"].items()}
+        found["accounts"] = {window: account_picture(sums) for window, sums in found["accounts"].items()}
+        found["blocks"] = sorted(map(block_picture, found["blocks"]), key=lambda b: (b["number"], b["who"]))
+        for what, value in wanted.items():
+            assert value == found[what], f"{what} of partition {partition}"
+    assert len(topics.closed) == len(set(topics.closed))
+    statuses = [status.split()[0] for answer in answers.values() for status in answer.status.values()]
+    blocks, outcomes, closed = len(topics.blocks), len(topics.outcomes), len(topics.closed)
+    print(f"{len(statuses)} labels, {outcomes} outcomes, {blocks} error blocks, {closed} windows closed")
+    return statuses
+
+
 def test_online_figures_are_the_oracles_whatever_dies(world: Callable[..., World]) -> None:
     """I13: labels of every kind, observers and router killed, a disk lost: figures equal those of the same offsets."""
     seed = Random().randrange(10_000)
     print(f"seed {seed}")
     rig = Rig(world(monitoring=MONITORING), Random(seed))
-    w = rig.world
+    w, size = rig.world, RECORDS // BURSTS
     w.start(1)
     w.supervisor.start(*rig.programs())
-    size = RECORDS // BURSTS
     w.send("labels", rig.labels(0, 30))  # before their predictions
     for burst in range(BURSTS):
         first = burst * size
@@ -181,29 +221,25 @@ def test_online_figures_are_the_oracles_whatever_dies(world: Callable[..., World
         until(lambda n=first: w.account().predictions > n, "the first predictions of a burst", 90)  # type: ignore[misc]
         w.send("labels", rig.labels(max(first - size, 0), first))
         if burst == 3:
-            w.send("labels", rig.labels(0, 40))  # a day later
+            w.send("labels", rig.labels(0, 40))  # too late
         rig.kill(("observer", "observer-1", "labels", "observer", "observer-1", "observer")[burst], disk=burst != 4)
     w.send("labels", rig.labels(RECORDS - size, RECORDS))
-    until(w.all_scored(RECORDS), "every record to be scored", 90)
-    until(rig.done("labels", "labels"), "the router at the end of labels", 90)
-    until(rig.done("observer", "journal"), "the observers at the end of the journal", 120)
-    topics, answers = published(rig), truth(rig)
-    for partition, answer in answers.items():
-        wanted, found = expected(answer, known=lambda _: True), topics.of(partition)
-        found["cards"] = {key: picture(sums, w.spec.labels.classes) for key, sums in found["cards"].items()}
-        found["accounts"] = {window: account_picture(sums) for window, sums in found["accounts"].items()}
-        found["blocks"] = sorted(map(block_picture, found["blocks"]), key=lambda b: (b["number"], b["who"]))
-        for what, value in wanted.items():
-            assert value == found[what], f"{what} of partition {partition}"
-    statuses = [status.split()[0] for answer in answers.values() for status in answer.status.values()]
-    print({status: statuses.count(status) for status in sorted(set(statuses))}, len(topics.closed), "windows closed")
+    rig.settle(RECORDS)
+    statuses = compare(rig)
+    print({status: statuses.count(status) for status in sorted(set(statuses))})
     assert {"matched", "corrected", "late", "orphaned", "duplicate", "conflicting"} <= set(statuses)
-    assert len(topics.closed) == len(set(topics.closed)) > 20
     letters = w.headers("labels.dlq")
     assert {"unknown_class"} == {letter["tailrace-reason"] for letter in letters}
-    read = sum(1 for _ in rig.read("labels"))
-    assert read == len(letters) + len(statuses)
-    logs = "".join(path.read_text() for path in (w.folder / "state" / "logs").glob("observer*.log"))
-    rebuilt = [json.loads(line) for line in logs.splitlines() if '"memory rebuilt"' in line]
-    print([(one["source"], one["records"], one["seconds"]) for one in rebuilt])
-    assert {"disk"} < {one["source"] for one in rebuilt}
+    assert sum(1 for _ in rig.read("labels")) == len(letters) + len(statuses)
+    for turn, source in enumerate(("disk", "checkpoint", "journal")):
+        known = len(recovered(rig))
+        rig.restart(source)
+        first = RECORDS + turn * MORE
+        w.send("records", [at(i) for i in range(first, first + MORE)])
+        w.send("labels", rig.labels(first - MORE, first))
+        rig.settle(first + MORE)
+        compare(rig)
+        told = recovered(rig)[known:]
+        print([(one["source"], one["records"], one["seconds"]) for one in told])
+        # What the other worker had on its own disk, this one does not.
+        assert {source} == {one["source"] for one in told} - ({"checkpoint"} if source == "disk" else set())

@@ -22,7 +22,7 @@ from shared.runtime.rebuild import Ranges
 
 MARKERS = 64
 """A jump of more offsets than this may be a gap: so many markers of transactions do not stand in a row."""
-FLUSH = 5.0  # s; so much is read again after a kill, if the store has not written it by itself
+FLUSH = 2.0  # s; so much is read again after a kill, if the store has not written it by itself
 MAX_BLOCKS = 24
 """Blocks that a note has room for, of a hundred bytes or so each."""
 
@@ -55,12 +55,23 @@ class Recovering:
         turn: Callable[[], None],
     ) -> None:
         self._step, self._ranges, self._saving, self._gap, self._turn = step, ranges, saving, gap, turn
-        self._saved: dict[int, float] = {}
-        self._flushed: dict[int, float] = {}
+        self._saved: dict[int, tuple[float, int]] = {}  # when, and up to which offset
+        self._flushed: dict[int, tuple[float, int]] = {}
         self._log = get_logger("recover")
 
     def refresh(self) -> None:
-        """Nothing to follow."""
+        """Between two batches: all that was folded is committed, so the store may know it, and a checkpoint be made.
+
+        Were it not committed, nothing would be lost: a store whose stamp is beyond the committed offset is not used.
+        """
+        now = time.monotonic()
+        for partition, fold in self._step.folds():
+            fold.settle()
+            if self._due(self._flushed, partition, fold.next, now, FLUSH):
+                fold.flush()
+            saving = self._saving
+            if saving.of is not None and self._due(self._saved, partition, fold.next, now, saving.every):
+                self._checkpoint(partition, fold, saving.of(partition))
 
     def notes(self, positions: Mapping[int, Committed]) -> dict[int, Note]:
         """The notes as committed. What is remembered beyond them, or short of them, is not used."""
@@ -74,12 +85,16 @@ class Recovering:
 
     def dropped(self, partitions: Sequence[int]) -> None:
         """They are another worker's; what is on our disk stays, and may be of use when they come back."""
+        for partition in partitions:
+            if (fold := self._step.fold(partition)) is not None:
+                fold.settle()
         self._step.forget(partitions)
+        for partition in partitions:
+            self._flushed.pop(partition, None)
+            self._saved.pop(partition, None)
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
         """The whole batch as one part, once each of its partitions is known up to its first entry.
-
-        All that was folded before is committed by now: the store may know it, and a checkpoint may be made of it.
 
         Raises:
             Unavailable: the journal cannot be read now.
@@ -95,7 +110,6 @@ class Recovering:
             elif offset > fold.next + MARKERS and self._ranges.start(partition) > fold.next:
                 fold.tell_again(complete=False)
             fold.settle()
-            self._keep(partition, fold)
             low, mark = fold.low()
             blocks = fold.unfinished()[-MAX_BLOCKS:]
             after[partition] = msgspec.structs.replace(
@@ -108,24 +122,22 @@ class Recovering:
         del applications
         return []
 
-    def _keep(self, partition: int, fold: PartitionFold) -> None:
-        now = time.monotonic()
-        if now - self._flushed.setdefault(partition, now) >= FLUSH:
-            self._flushed[partition] = now
-            fold.flush()
-        if self._saving.of is not None:
-            self._checkpoint(partition, fold, self._saving.of(partition), now)
+    def _due(self, done: dict[int, tuple[float, int]], partition: int, offset: int, now: float, every: float) -> bool:
+        """Whether something that is done every so many seconds is to be done now: not where nothing has changed."""
+        when, last = done.setdefault(partition, (now, -1))
+        if now - when < every or last == offset:
+            return False
+        done[partition] = (now, offset)
+        return True
 
-    def _checkpoint(self, partition: int, fold: PartitionFold, checkpoints: Checkpoints, now: float) -> None:
-        if now - self._saved.setdefault(partition, now) < self._saving.every:
-            return
-        self._saved[partition] = now
+    def _checkpoint(self, partition: int, fold: PartitionFold, checkpoints: Checkpoints) -> None:
+        began = time.monotonic()
         try:
             path = fold.save(checkpoints)
         except OSError as error:  # without it a recovery takes longer, and that is all
             self._log.warning("no checkpoint could be written", partition=partition, error=str(error))
             return
-        seconds = round(time.monotonic() - now, 3)
+        seconds = round(time.monotonic() - began, 3)
         self._log.info("checkpoint", partition=partition, offset=fold.next, bytes=path.stat().st_size, seconds=seconds)
 
     def _rebuild(self, partition: int, note: Note, end: int) -> PartitionFold:

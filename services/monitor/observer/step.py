@@ -70,6 +70,10 @@ class ObserverStep:
         """The fold of a partition, if it is remembered."""
         return self._folds.get(partition)
 
+    def folds(self) -> Sequence[tuple[int, PartitionFold]]:
+        """Every partition that is remembered."""
+        return list(self._folds.items())
+
     def open(self, partition: int) -> PartitionFold:
         """A fold over the partition's store, as it was left; it knows nothing before `begin` or `resume`."""
         self.forget([partition])
