@@ -42,7 +42,7 @@ def test_independent_blocks_have_no_design_effect_to_speak_of() -> None:
     rng = np.random.default_rng(1)
     n = np.full(400, 50.0)
     assert design_effect(rng.binomial(50, 0.2, 400).astype(np.float64), n) < 1.2
-    assert design_effect(50.0 * (rng.random(400) < 0.2), n) > 40
+    assert design_effect(np.where(rng.random(400) < 0.2, 50.0, 0.0), n) > 40
     assert design_effect(np.array([3.0]), np.array([9.0])) == 1.0
 
 
