@@ -142,7 +142,9 @@ class PartitionFold:
             raise RuntimeError("a batch was begun before the last one was settled")
         entries = entries_of(values)
         items = self._items(entries)
-        self._rules.describer.prepare(_versions(entries, items))
+        # A label that counts belongs to a scorecard that is open: there are no other versions in a batch.
+        versions = {entry.prediction.version for entry in entries if type(entry) is Seen}
+        self._rules.describer.prepare(versions.union(card.version for card in self._cards))
         before = self._memory.accounts.totals()  # from here on nothing is asked of the world
         join = Join(self._rules.terms, self._rules.judge, self._memory, items, self._rules.rate)
         join.fold(entries, offsets, values, self._described(entries))
@@ -205,7 +207,8 @@ class PartitionFold:
                 names[entry.prediction.id] = None
             elif type(entry) is LabelEntry:
                 names[entry.label.id] = None
-        return self._saved.items(list(names))
+        known = self._memory.lives.known
+        return dict.fromkeys(names) | self._saved.items([name for name in names if name in known])
 
     def _described(self, entries: Sequence[Entry | None]) -> list[tuple[Row | None, tuple[int, ...]]]:
         describer = self._rules.describer
@@ -258,13 +261,3 @@ class PartitionFold:
                 )  # fmt: skip
                 made.append(account)
         return made
-
-
-def _versions(entries: Sequence[Entry | None], items: dict[str, Item | None]) -> set[str]:
-    """Every version that a batch is about."""
-    found = {entry.prediction.version for entry in entries if type(entry) is Seen}
-    for item in items.values():
-        if item is not None and item.known is not None:
-            found.add(item.known.version)
-            found.update(one.version for one in item.shadows)
-    return found

@@ -214,15 +214,19 @@ class Join:
         old = item.label
         if old is not None and label.revision <= old.revision:
             status = _repeat(label, old)
-            key = (self._card(known, shadow=False), status)
-            self.findings.repeats[key] = self.findings.repeats.get(key, 0) + 1
+            card = (known.version, False, self._terms.window(known.time), known.rate)
+            self.findings.repeats[card, status] = self.findings.repeats.get((card, status), 0) + 1
             return status
         self.changed.add(label.id)
+        status = "matched"
         if old is not None:
+            status = "corrected"
             self._tell_all(item, known, old, sign=-1)
-        self._tell_all(item, known, label, first=old is None)
+        if item.shadows:
+            self._tell_all(item, known, label, first=old is None)
+        else:
+            self._tell(known, label, self._judge(known, label.value), None, first=old is None)
         item.label = label
-        status = "matched" if old is None else "corrected"
         self.findings.outcomes.append((item.key, status, item.raw, label, at))
         return status
 
@@ -247,13 +251,12 @@ class Join:
         A shadow has the champion's observation and verdict beside it.
         """
         shadow = beside is not None
-        row = (known, label.value, label.time - known.time, verdict, sign, beside)
-        self.findings.joined.setdefault(self._card(known, shadow=shadow), []).append(row)
+        time = known.time
+        row = (known, label.value, label.time - time, verdict, sign, beside)
+        key = (known.version, shadow, time - time % self._terms.span, known.rate)
+        self.findings.joined.setdefault(key, []).append(row)
         if first and (block := self._blocks.add((known.version, shadow), verdict, self._mark, self._offset)):
             self.findings.blocks.append(block)
-
-    def _card(self, known: Known, *, shadow: bool) -> CardKey:
-        return (known.version, shadow, known.time - known.time % self._terms.span, known.rate)
 
     def _alive(self, identity: str) -> Item | None:
         """The item of an id, unless its life is over. Whatever is counted now depends on the entries it came from."""

@@ -24,6 +24,8 @@ class Lives:
     def __init__(self) -> None:
         self._generations: dict[int, Generation] = {}
         self._moved: dict[str, int] = {}  # of ids in several generations: the one that counts
+        self.known: set[str] = set()
+        """All ids that stand in a generation; half of all entries are about new ids, which no store need look up."""
 
     def begin(self, identity: str, dies: int, first: First, *, again: bool = False) -> None:
         """An id is remembered from now on. `again`: it stands, dead, in a generation that was not buried yet."""
@@ -33,6 +35,7 @@ class Lives:
         elif first < generation.first:
             generation.first = first
         generation.ids.append(identity)
+        self.known.add(identity)
         if again or identity in self._moved:
             self._moved[identity] = dies
 
@@ -44,11 +47,10 @@ class Lives:
         """The ids whose life the watermark has passed, each once; they are forgotten here."""
         for dies in sorted(d for d in self._generations if d < mark):
             for identity in self._generations.pop(dies).ids:
-                last = self._moved.get(identity)
-                if last is None:
-                    yield identity
-                elif last == dies:
-                    del self._moved[identity]
+                last = self._moved.get(identity, dies)
+                if last == dies:
+                    self._moved.pop(identity, None)
+                    self.known.discard(identity)
                     yield identity
 
     def oldest(self) -> First | None:
@@ -56,5 +58,5 @@ class Lives:
         return min((g.first for g in self._generations.values()), default=None)
 
     def __len__(self) -> int:
-        """Ids, those with an extended life more than once."""
-        return sum(len(g.ids) for g in self._generations.values())
+        """How many ids."""
+        return len(self.known)
