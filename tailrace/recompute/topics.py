@@ -46,16 +46,28 @@ class Topics:
 
         Raises:
             UserError: they have committed nothing at all.
+            Unavailable: nobody answers for the group in time.
         """
         group, name = f"tailrace.{self._pipeline}.observer", topic(self._pipeline, "journal")
         with closing(GroupPositions(self._conf, group, name, self._timeout)) as asked:
-            found = asked.committed()
+            found = self._patiently(asked.committed)
         if not any(found.values()):
             raise UserError(
                 f"the observers of {self._pipeline} (group {group}) have committed nothing, so nothing can be compared",
                 remedy=f"start one (`tailrace up --services observer:{self._pipeline}`) and let it read",
             )
         return {partition: offset for partition, offset in sorted(found.items()) if offset > 0}
+
+    def _patiently(self, ask: Callable[[], dict[int, int]]) -> dict[int, int]:
+        """An answer about a group: a broker that has just started, or taken a group over, gives none for a moment."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return ask()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def starts(self, name: TopicName) -> dict[int, int]:
         """The first offset of each partition that the log still has."""
