@@ -51,10 +51,11 @@ def scorer_rights(pipeline: str) -> tuple[Right, ...]:
 def repairer_rights(pipeline: str) -> tuple[Right, ...]:
     """What somebody needs who looks at dead letters and replays them."""
     op, kind = AclOperation, ResourceType
-    read = ("records.dlq", "features.dlq", "dlq.replayed", "features")
+    read = ("records.dlq", "features.dlq", "labels.dlq", "dlq.replayed", "features")
+    write = ("records", "features", "labels", "dlq.replayed")
     return (
         *((kind.TOPIC, f"{pipeline}.{name}", False, (op.READ,)) for name in read),
-        *((kind.TOPIC, f"{pipeline}.{name}", False, (op.WRITE,)) for name in ("records", "features", "dlq.replayed")),
+        *((kind.TOPIC, f"{pipeline}.{name}", False, (op.WRITE,)) for name in write),
         (kind.TRANSACTIONAL_ID, f"tailrace.{pipeline}.dlq.", True, (op.WRITE,)),
     )
 

@@ -94,8 +94,8 @@ def test_list_counts_what_stands_there(post: Post) -> None:
     post.put([sample(i) for i in range(30)] + [sample(i, "not_json") for i in range(12)])
     post.put([(b"weather:north", b"{", "not_json", None)], "features.dlq", partition=1)
     post.json("replay", "--reason", "out_of_range", "--limit", "10")
-    records, features = post.json("list")
-    assert (records["letters"], records["replayed"], features["letters"]) == (42, 10, 1)
+    records, features, labels = post.json("list")
+    assert (records["letters"], records["replayed"], features["letters"], labels["letters"]) == (42, 10, 1, 0)
     counted = [(g["reason"], g["count"], g["replayed"]) for g in records["reasons"]]
     assert counted == [("out_of_range", 30, 10), ("not_json", 12, 0)]
     group = records["reasons"][0]
