@@ -13,12 +13,15 @@ from shared.core.monitor_records import account_key, scorecard_key
 from shared.core.pipeline import PipelineSpec
 from shared.core.scorecards import encode
 from shared.testing.store import MemoryStore
-from tailrace.recompute.compare import Compared, Recomputed, compare
+from tailrace.recompute.compare import Compared, Difference, Recomputed, compare
 from tailrace.recompute.features import Known
+from tailrace.recompute.main import PartitionReport, Report, WindowReport
 from tailrace.recompute.partition import recompute
 from tailrace.recompute.published import Published, take_blocks, take_cards, take_outcomes
 from tailrace.recompute.quality import quality
+from tailrace.recompute.tables import STATUSES
 from tailrace.recompute.terms import terms_of
+from tailrace.recompute.text import report_text
 from tests.support import journals
 from tests.support.journals import EDGES, HOUR, SCORE_EDGES, T0, as_bytes, label, make, observation
 
@@ -188,3 +191,38 @@ def test_a_record_that_cannot_be_read_is_missing_everywhere() -> None:
     told = {name: n for name, n in figures.items() if name.startswith(("features", "slices"))}
     names = [f"features.{name}.missing" for name in ("carrier", "weight", "wind")]
     assert dict.fromkeys([*names, "slices.carrier=*.n", "slices.weight=?.n"], 1) == told
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_nothing_of_some_kind_is_no_fault(task: str) -> None:
+    """No entries, ticks alone, observations without labels, labels without observations, a tick of a far future."""
+    spec, dice = make(task), Random(1)
+    seen, tick = observation(spec, "r1", T0, dice), {"type": "tick", "time": 10**24, "v": 1}
+    known_later = label("r2", journals.value_of(spec, dice), T0)
+    of: list[list[dict[str, Any]]] = [[], [tick], [known_later], [tick, seen, known_later], [seen]]
+    for entries, windows in zip(of, (0, 0, 0, 0, 1), strict=True):
+        values = as_bytes(entries)
+        mine, judged = recompute(spec, list(enumerate(values)), known)
+        assert [] == compared(online(spec, values), mine).differences
+        assert windows == len(quality([judged, judged], terms_of(spec)))
+
+
+def test_the_text_names_what_differs_and_what_was_left_out() -> None:
+    """Labels by status, a line a window with dashes for what is not known, the differences, and the sum of it all."""
+    labels = dict.fromkeys((*STATUSES, "labels", "astray"), 0) | {"labels": 3, "matched": 2, "late": 1}
+    counts = {"cards": 1, "accounts": 2, "blocks": 0, "outcomes": 2, "figures": 40}
+    windows = [
+        WindowReport("1", False, T0, {"n": 2, "labelled": 2, "accuracy": 0.5}, {"n": 2}),
+        WindowReport("1", True, T0, {"n": 1, "labelled": 0}, {"n": 1}),
+    ]
+    different = Difference(0, "scorecards", f"1 window {T0}", "n", 3, 2)
+    parts = [PartitionReport(0, 0, 9, 5, T0, labels)]
+    report = Report("parcels", False, 1, counts, 4, labels, parts, windows, [different], {"7": "digest: no"})
+    lines = report_text(report).splitlines()
+    assert ["all", "3", "2", "0", "1", *"00000"] == lines[2].split()
+    assert ["1", "2026-01-01T00:00", "2", "2", "0.5"] == lines[5].split()
+    assert ["1", "(shadow)", "2026-01-01T00:00", "1", "0", "-"] == lines[6].split()
+    assert "version 7 has no counts over its reference: digest: no" == lines[8]
+    assert "4 windows lack entries that retention took: not compared" == lines[9]
+    assert f"partition 0, scorecards, 1 window {T0}, n: published 3, recomputed 2" == lines[10]
+    assert "1 differ: 40 figures of 1 scorecards, 2 accounts and 0 error blocks, and 2 outcomes" == lines[11]
