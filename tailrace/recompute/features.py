@@ -143,7 +143,7 @@ def _value(feature: FeatureSpec, row: Row, found: Mapping[str, Any]) -> Any:
     """A feature's value; of an unreadable record there is none, whatever the file says of missing ones."""
     if row is None:
         return None
-    value = (found.get(feature.lookup) or {}).get(feature.source) if feature.lookup else row.get(feature.source)
+    value = found.get(feature.lookup, {}).get(feature.source) if feature.lookup else row.get(feature.source)
     if value is None and feature.missing == "default":
         value = feature.default
     return _text(value) if feature.kind == "category" else value
@@ -155,4 +155,4 @@ def _text(value: Any) -> Any:
 
 def _lookups(raw: msgspec.Raw) -> dict[str, Any]:
     made: Any = msgspec.json.decode(raw)
-    return made if isinstance(made, dict) else {}
+    return {group: of for group, of in made.items() if isinstance(of, dict)} if isinstance(made, dict) else {}

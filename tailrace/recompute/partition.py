@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from shared.core.errors import UserError
 from shared.core.pipeline import PipelineSpec
 from tailrace.recompute import features as described
 from tailrace.recompute.compare import Recomputed
@@ -28,7 +29,22 @@ def recompute(
 
     Returns:
         What should have been published, and the labelled observations for figures of quality.
+
+    Raises:
+        UserError: a value in an entry is of another type than the pipeline's file says.
     """
+    try:
+        return _recompute(spec, values, profiles, gap=gap)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the journal of {spec.name} has an entry that is none of this pipeline ({error})",
+            remedy="compare the pipeline's file with the one that its scorers ran by",
+        ) from error
+
+
+def _recompute(
+    spec: PipelineSpec, values: Sequence[tuple[int, bytes | None]], profiles: Profiles, *, gap: bool
+) -> tuple[Recomputed, Judged]:
     times, terms = times_of(spec), terms_of(spec)
     told, end = fold(values, times, terms)
     frame, cards = observations(told, times, terms), Cards()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.monitor.observer.fold import PartitionFold
+from shared.core.errors import UserError
 from shared.core.monitor_records import account_key, scorecard_key
 from shared.core.pipeline import PipelineSpec
 from shared.core.scorecards import encode
@@ -205,6 +206,24 @@ def test_nothing_of_some_kind_is_no_fault(task: str) -> None:
         mine, judged = recompute(spec, list(enumerate(values)), known)
         assert [] == compared(online(spec, values), mine).differences
         assert windows == len(quality([judged, judged], terms_of(spec)))
+
+
+def test_an_entry_of_another_pipeline_is_one_sentence() -> None:
+    """A label in words where numbers are expected: the pipeline and the remedy are named."""
+    spec = make("regression")
+    entries = [observation(spec, "r1", T0, Random(1)), label("r1", "late", T0)]
+    with pytest.raises(UserError, match="journal of parcels has an entry that is none of this pipeline"):
+        alone(spec, entries)
+
+
+def test_look_ups_that_are_none_count_as_missing() -> None:
+    """Whatever stands in their place: the feature has no value."""
+    spec = make()
+    given: tuple[Any, ...] = (5, None, [], {"weather": 5}, {"weather": None})
+    for wrong in given:
+        entry = observation(spec, "r1", T0, Random(1)) | {"lookups": wrong}
+        (figures,) = alone(spec, [entry]).cards.values()
+        assert figures["features.wind.missing"] == 1
 
 
 def test_the_text_names_what_differs_and_what_was_left_out() -> None:
