@@ -4,13 +4,31 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
 
 from shared.core.errors import Unavailable
 
-BLOCK_CACHE = 16 << 20  # bytes a store
-WRITE_BUFFER = 32 << 20  # what dies before it is full is never written to the disk at all
+BLOCK_CACHE = 96 << 20  # bytes a process
+WRITE_BUFFERS = 192 << 20  # the same; what dies before a buffer is full is never written to the disk at all
+WRITE_BUFFER = 32 << 20  # bytes a store, of which it may have two
 BLOOM_BITS = 10  # most ids that are asked for are new: a filter says so without a look at the disk
+
+
+class RocksMemory:
+    """What all stores of one process may have in memory together, however many partitions it comes to own."""
+
+    def __init__(self) -> None:
+        self.cache = Cache(BLOCK_CACHE)
+        self.buffers = WriteBufferManager(WRITE_BUFFERS, False)
 
 
 class RocksStore:
@@ -20,11 +38,12 @@ class RocksStore:
 
     Args:
         folder: made where it is not there; one store at a time may have it open.
+        memory: shared with the other stores of the process; None: its own.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._db = _open(folder)
+    def __init__(self, folder: Path, memory: RocksMemory | None = None) -> None:
+        self._folder, self._memory = folder, memory or RocksMemory()
+        self._db = _open(folder, self._memory)
         self._options = WriteOptions()
         self._options.disable_wal = True  # type: ignore[method-assign,assignment] # a property, whatever the stubs say
 
@@ -58,39 +77,40 @@ class RocksStore:
         """See `Store.clear`."""
         self.close()
         shutil.rmtree(self._folder)
-        self._db = _open(self._folder)
+        self._db = _open(self._folder, self._memory)
 
     def close(self) -> None:
         """See `Store.close`."""
         self._db.close()
 
 
-def _open(folder: Path) -> Rdict:
+def _open(folder: Path, memory: RocksMemory) -> Rdict:
     """Open it; what cannot be read is thrown away, since the log has everything.
 
     Raises:
         Unavailable: another process has it open.
     """
     try:
-        return _opened(folder)
+        return _opened(folder, memory)
     except Exception as error:
         if "lock" in str(error).lower():
             raise Unavailable(f"{folder}: {error}") from error
         shutil.rmtree(folder, ignore_errors=True)
-        return _opened(folder)
+        return _opened(folder, memory)
 
 
-def _opened(folder: Path) -> Rdict:
+def _opened(folder: Path, memory: RocksMemory) -> Rdict:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_write_buffer_size(WRITE_BUFFER)
+    options.set_write_buffer_manager(memory.buffers)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)
     tables = BlockBasedOptions()
-    tables.set_block_cache(Cache(BLOCK_CACHE))
+    tables.set_block_cache(memory.cache)
     tables.set_bloom_filter(BLOOM_BITS, False)
     tables.set_cache_index_and_filter_blocks(True)
     options.set_block_based_table_factory(tables)

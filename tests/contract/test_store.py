@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.rocks import RocksStore
+from shared.adapters.rocks import RocksMemory, RocksStore
 from shared.core.errors import Unavailable
 from shared.core.store import Store
 from shared.testing.store import MemoryStore
 
-STORES: dict[str, Callable[[Path], Store]] = {"memory": lambda _: MemoryStore(), "rocks": RocksStore}
+STORES: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "rocks": lambda folder: RocksStore(folder, RocksMemory()),
+}
 
 
 @pytest.fixture(params=sorted(STORES))

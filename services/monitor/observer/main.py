@@ -19,7 +19,7 @@ from services.monitor.observer.step import ObserverStep
 from services.monitor.observer.watermark import terms_of
 from shared.adapters.kafka.ranges import RangeReader
 from shared.adapters.kafka.table import TableReader
-from shared.adapters.rocks import RocksStore
+from shared.adapters.rocks import RocksMemory, RocksStore
 from shared.core.pipeline import Duration
 from shared.core.topics import topic
 from shared.runtime.fetch import Fetcher
@@ -82,7 +82,8 @@ def _stores(w: Worker) -> Callable[[int], RocksStore]:
     given = w.settings.monitor.state
     root = Path(given) if given else state_folder() / "observer"
     folder = root / w.pipeline.spec.name / str(w.settings.worker.slot)
-    return lambda partition: RocksStore(folder / str(partition))
+    memory = RocksMemory()
+    return lambda partition: RocksStore(folder / str(partition), memory)
 
 
 def _saving(w: Worker) -> Saving:
