@@ -27,8 +27,8 @@ def wishes(
     told = {verdict.metric: verdict for verdict in verdicts}
     for finding in alarms:
         asks = finding.trigger in EVIDENCE and (finding.trigger != "features" or terms.drift == "retrain")
-        lasts = finding.trigger not in ("errors", "loss") or finding.n >= terms.minimum
-        if not asks or not lasts:
+        stood = evidence.labels - state.standing[finding.metric].labels
+        if not asks or (finding.trigger in ("errors", "loss") and stood < terms.minimum):
             continue
         block = finding.block or state.standing[finding.metric].block
         if not finding.block and not _cooling(state, terms) and _served(state, finding.trigger, block):

@@ -25,6 +25,7 @@ MINIMUM = 200
 _NAMED = 5  # features
 _KINDS: tuple[Kind, ...] = ("errors", "loss")
 _HALF = 0.5
+_TOLD = 100  # labels: of fewer a worse model may look like labels turned over
 _SANE = 0.35  # the most errors in the reference of a model whose answers are worth being turned over
 _NEAR = 0.05
 _ERRORS = 3.0  # standard errors
@@ -164,13 +165,16 @@ def _detected(state: State, kind: Kind, look: tuple[int, int], lasting: int) -> 
     )  # fmt: skip
 
 
-def _since(state: State, kind: Kind) -> tuple[int, int, float] | None:
-    """Since when there is a rise, of how many labels it is by now, and their mean; None where it is over."""
+def _since(state: State, kind: Kind, *, largest: bool = False) -> tuple[int, int, float] | None:
+    """Since when there is a rise, of how many labels it is by now, and their mean; None where there is none.
+
+    By the detector's member with the most evidence; the one for the `largest` rise knows best where such a one began.
+    """
     if state.window:
         at = state.alarms[-1].since if state.alarms else 0
         return at, sum(bucket.n for bucket in state.window), adwin_mean(state.window)
     track = state.errors if kind == "errors" else state.loss
-    _, place = highest(track.members, track.levels)
+    place = -1 if largest else highest(track.members, track.levels)[1]
     level = track.levels[place] if track.levels else None
     return (level.since, level.n, level.total / level.n) if level is not None and level.n else None
 
@@ -181,11 +185,13 @@ def _turned(state: State, rises: Sequence[Finding], now: int) -> Finding:
         trigger="flipped", metric="labels_turned_over", level="ok", n=state.labels, window=(now, now),
         words="labels say what they did",
     )  # fmt: skip
-    now_since = _since(state, "errors")
+    turn = _since(state, "errors", largest=True)
     reference = next((one.mean for one in state.references if one.kind == "errors"), 1.0)
-    if now_since is None or reference > _SANE or all(rise.level != "alarm" for rise in rises):
+    if turn is None or reference > _SANE or all(rise.level != "alarm" for rise in rises):
         return calm
-    since, n, share = now_since
+    since, n, share = turn
+    if n < _TOLD:
+        return calm
     right = 1 - reference
     limit = max(_HALF, right - _ERRORS * (right * reference / n) ** 0.5 - _NEAR)
     if share <= limit:

@@ -19,8 +19,8 @@ class PolicyTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `every` is the clock, counted from the last request or from the version's first look (None: no clock); `labels` asks
     after so many labels since (None: never). `settle`: how long a verdict stays up after what held it. `delay`: how
     late labels may come, the pipeline's horizon. `minimum`: labels (records) below which nothing is said of quality
-    (features), and which a rise of errors has to last before it asks: there is nothing to learn from before. `drift`
-    says what features may do: be shown, or ask for retraining.
+    (features), and for which the alarm of a rise has to stand before it asks: before, there is nothing to learn from,
+    and a fault of labels may not be told from it yet. `drift` says what features may do: be shown, or ask.
     """
 
     cooldown: int = 7 * DAY
@@ -33,7 +33,7 @@ class PolicyTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of one look at the champion. `labels` is how many labels it has had in all.
+    """Everything of one look at the champion. `labels` is how many labels it has had in all, which never falls.
 
     `manual` is an operator's request by an id of its own, empty for none; `offsets` how far each topic was read.
     """
@@ -48,12 +48,16 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):
-    """A verdict that stands: since when, with which block it began, when evidence last held it up."""
+    """A verdict that stands: since when, with which block it began, when evidence last held it up.
+
+    `labels` is how many the version had had when it began.
+    """
 
     level: Level
     since: int
     block: str
     seen: int
+    labels: int = 0
 
 
 class Wish(msgspec.Struct, frozen=True, array_like=True):

@@ -26,7 +26,8 @@ def _find(trigger: Trigger, level: Level | None = "alarm", at: int = T0, **more:
 
 
 def _look(now: int, *findings: Finding, version: str = "v1", **more: object) -> Evidence:
-    told = {"pipeline": "flights", "now": now, "findings": findings, "version": version, **more}
+    labels = (now - T0) * 900 // DAY  # a day
+    told = {"pipeline": "flights", "now": now, "findings": findings, "version": version, "labels": labels, **more}
     return msgspec.convert(msgspec.to_builtins(told), Evidence)
 
 
@@ -63,10 +64,12 @@ def test_a_fault_found_later_takes_a_kept_wish_back() -> None:
     """A wish that waits for the cool-down's end is forgotten when its span turns out to be spoiled."""
     looks = [
         _look(T0, manual="first"),
-        _look(T0 + DAY, _find("errors", at=T0 + DAY, block="0/9")),
-        _look(T0 + 2 * DAY, _find("conflicts", at=T0 + DAY)),
-        *(_look(T0 + i * DAY, _find("conflicts", "ok", T0 + i * DAY)) for i in (3, 4, 8, 9)),
+        *(_look(T0 + i * DAY, _find("errors", at=T0 + i * DAY, block="0/9")) for i in (1, 2)),
+        _look(T0 + 3 * DAY, _find("conflicts", at=T0 + 2 * DAY)),
+        *(_look(T0 + i * DAY, _find("conflicts", "ok", T0 + i * DAY)) for i in (4, 5, 8, 9)),
     ]
+    before, _, _ = _run(looks[:3])
+    assert [wish.trigger for wish in before.kept] == ["errors"]
     state, requests, _ = _run(looks)
     assert [one.trigger for one in requests] == ["manual"]
     assert state.kept == ()
@@ -123,11 +126,11 @@ def test_few_labels_are_unknown() -> None:
 
 
 def test_a_rise_asks_once_it_has_lasted() -> None:
-    """It alarms at 25 labels and asks at 200: before, there is nothing to learn from, and labels may be at fault."""
-    looks = [_look(T0 + n, _find("errors", n=n, block="0/7")) for n in (25, 100, 199, 200, 300)]
+    """It alarms at once and asks 200 labels later: before, there is nothing to learn from, or labels are at fault."""
+    looks = [_look(T0 + n, _find("errors", block="0/7"), labels=n) for n in (1_000, 1_100, 1_199, 1_200, 1_300)]
     _, requests, made = _run(looks)
     assert [one.verdicts[0].verdict for one in made] == ["alarm"] * 5
-    assert [(one.at - T0, one.id) for one in requests] == [(200, request_id("v1", "errors", "0/7"))]
+    assert [(one.at - T0, one.id) for one in requests] == [(1_200, request_id("v1", "errors", "0/7"))]
 
 
 def test_the_same_evidence_changes_nothing() -> None:
@@ -186,7 +189,7 @@ def test_a_storm_asks_once_a_cooldown(cooldown: int, most: int) -> None:
 def test_features_page_only_beside_a_move() -> None:
     """Alone they warn, beside worse errors or a worse estimate they alarm; they ask only where that is wished."""
     moves = {
-        "alone": _find("quality", "ok"), "errors": _find("errors", n=50), "estimate": _find("estimate", "warn"),
+        "alone": _find("quality", "ok"), "errors": _find("errors"), "estimate": _find("estimate", "warn"),
     }  # fmt: skip
     levels = {name: _run([_look(T0, _find("features"), move)])[2][0].verdicts[-1] for name, move in moves.items()}
     assert {n: v.verdict for n, v in levels.items()} == {"alone": "warn", "errors": "alarm", "estimate": "alarm"}
@@ -196,10 +199,12 @@ def test_features_page_only_beside_a_move() -> None:
 
 
 def test_an_alarm_inside_the_cooldown_is_kept() -> None:
-    """A rise on the second day that is over on the third is asked for on the eighth, under its own name."""
+    """A rise on the second and third day that is over on the fourth is asked for on the eighth, under its own name."""
     looks = [_look(T0, _find("quality"))]
-    looks += [_look(T0 + DAY, _find("quality", "ok"), _find("errors", at=T0 + DAY, block="3/50"))]
-    looks += [_look(T0 + i * DAY, _find("errors", "ok", T0 + i * DAY)) for i in range(2, 12)]
+    looks += [
+        _look(T0 + i * DAY, _find("quality", "ok"), _find("errors", at=T0 + i * DAY, block="3/50")) for i in (1, 2)
+    ]
+    looks += [_look(T0 + i * DAY, _find("errors", "ok", T0 + i * DAY)) for i in range(3, 12)]
     _, requests, _ = _run(looks)
     assert [(one.trigger, (one.at - T0) // DAY) for one in requests] == [("quality", 0), ("errors", 7)]
     assert requests[1].block == "3/50"
@@ -215,12 +220,14 @@ def test_what_still_stands_asks_again() -> None:
 
 def test_a_new_version_begins_anew_inside_the_same_cooldown() -> None:
     """Alarms and kept wishes of the old version are no matter of the new one; the cool-down goes on."""
-    looks = [_look(T0, _find("quality")), _look(T0 + DAY, _find("errors", at=T0 + DAY, block="0/1"))]
-    looks += [_look(T0 + i * DAY, _find("errors", "ok"), version="v2") for i in range(2, 9)]
-    looks += [_look(T0 + 9 * DAY, _find("errors", at=T0 + 9 * DAY, block="0/8"), version="v2")]
+    looks = [_look(T0, _find("quality"))]
+    looks += [_look(T0 + i * DAY, _find("errors", at=T0 + i * DAY, block="0/1")) for i in (1, 2)]
+    looks += [_look(T0 + i * DAY, _find("errors", "ok"), version="v2") for i in range(3, 9)]
+    looks += [_look(T0 + i * DAY, _find("errors", at=T0 + i * DAY, block="0/8"), version="v2") for i in (9, 10)]
+    assert [wish.trigger for wish in _run(looks[:3])[0].kept] == ["errors"]
     state, requests, _ = _run(looks)
     assert [(one.version, one.trigger) for one in requests] == [("v1", "quality"), ("v2", "errors")]
-    assert state.started == T0 + 2 * DAY
+    assert state.started == T0 + 3 * DAY
 
 
 def test_clock_and_count_and_operator_go_through_the_same_cooldown() -> None:
