@@ -27,8 +27,7 @@ def wishes(
     told = {verdict.metric: verdict for verdict in verdicts}
     for finding in alarms:
         asks = finding.trigger in EVIDENCE and (finding.trigger != "features" or terms.drift == "retrain")
-        stood = evidence.labels - state.standing[finding.metric].labels
-        if not asks or (finding.trigger in ("errors", "loss") and stood < terms.minimum):
+        if not asks or not finding.confirmed:
             continue
         block = finding.block or state.standing[finding.metric].block
         if not finding.block and not _cooling(state, terms) and _served(state, finding.trigger, block):

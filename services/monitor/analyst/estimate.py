@@ -2,7 +2,7 @@
 
 From scores alone: where a score meant something in past windows, it is taken to mean the same now. So a change of what
 comes is seen, and a change of what it means is not: that is always on the side of "fine". No area under a curve is
-estimated: on real data such estimates say nothing (`docs/drift.md`).
+estimated: on flights such estimates had nothing to do with what came true.
 
 Classes: each score bin's share of hits in past windows, made rising, weighted by how many scores are in the bin now
 (confidence-based performance estimation as NannyML calls it; average confidence in Garg and others, "Leveraging
@@ -10,7 +10,7 @@ unlabeled data to predict out-of-distribution performance", 2022). Numbers: the 
 had, by how their answers lay over the bins of the reference (direct loss estimation, from sums: a ridge regression).
 
 How near it comes depends on the threshold: on flights it is off by 1.8 points of accuracy a week at the base rate, by
-4.9 at 0.5, where accuracy hangs on how many come late, which scores hardly know (`tailrace.bench.estimate`).
+4.9 at 0.5, where accuracy hangs on how many come late, which scores hardly know.
 """
 
 import math

@@ -5,7 +5,7 @@ nothing. What counts is event time, and that never goes back.
 
 - *Verdicts* rise at once and fall when nothing has held them up for `settle`. What is unknown changes none.
 - *Features* page (`alarm`) only beside a rise of errors, a missed goal or a worse estimate; else they `warn`.
-- *Asking.* A rise of errors or loss that has stood for a while, a missed goal, the clock, a number of labels, an
+- *Asking.* A rise of errors or loss that later labels confirm, a missed goal, the clock, a number of labels, an
   operator; features where the pipeline says so. A request inside a cool-down is kept, not dropped, until its end. One
   request serves all that ask.
 - *Never asking.* A label outage, a schema fault, a unit jump, a flood of conflicting labels and labels turned over
@@ -27,11 +27,11 @@ def step(state: State, evidence: Evidence, terms: PolicyTerms) -> Decision:
     found = [known(finding, terms) for finding in evidence.findings]
     state = msgspec.structs.replace(state, spoiled=with_faults(state.spoiled, found))
     first = [finding for finding in found if finding.trigger != "features"]
-    state, verdicts = judged(state, first, evidence.labels, terms)
+    state, verdicts = judged(state, first, terms)
     paging = any(moved(verdict) for verdict in verdicts)
     features = [f if paging or f.level != "alarm" else msgspec.structs.replace(f, level="warn") for f in found
                 if f.trigger == "features"]  # fmt: skip
-    state, more = judged(state, features, evidence.labels, terms)
+    state, more = judged(state, features, terms)
     verdicts += more
     alarms = [finding for finding in found if finding.level == "alarm"]
     asking = list(wishes(state, evidence, alarms, verdicts, terms))

@@ -19,8 +19,7 @@ class PolicyTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `every` is the clock, counted from the last request or from the version's first look (None: no clock); `labels` asks
     after so many labels since (None: never). `settle`: how long a verdict stays up after what held it. `delay`: how
     late labels may come, the pipeline's horizon. `minimum`: labels (records) below which nothing is said of quality
-    (features), and for which the alarm of a rise has to stand before it asks: before, there is nothing to learn from,
-    and a fault of labels may not be told from it yet. `drift` says what features may do: be shown, or ask.
+    (features). `drift` says what features may do: be shown, or ask for retraining.
     """
 
     cooldown: int = 7 * DAY
@@ -48,16 +47,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):
-    """A verdict that stands: since when, with which block it began, when evidence last held it up.
-
-    `labels` is how many the version had had when it began.
-    """
+    """A verdict that stands: since when, with which block it began, when evidence last held it up."""
 
     level: Level
     since: int
     block: str
     seen: int
-    labels: int = 0
 
 
 class Wish(msgspec.Struct, frozen=True, array_like=True):

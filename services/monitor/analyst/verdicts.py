@@ -18,12 +18,12 @@ def known(finding: Finding, terms: PolicyTerms) -> Finding:
     return msgspec.structs.replace(finding, level=None, words=words, value=None, low=None, high=None)
 
 
-def judged(state: State, findings: Iterable[Finding], labels: int, terms: PolicyTerms) -> tuple[State, list[Verdict]]:
+def judged(state: State, findings: Iterable[Finding], terms: PolicyTerms) -> tuple[State, list[Verdict]]:
     """The state with what stands now, and a verdict of each finding."""
     standing, verdicts = dict(state.standing), list[Verdict]()
     for finding in findings:
         before = standing.get(finding.metric, Standing("ok", state.now, "", state.now))
-        after = standing[finding.metric] = _after(before, finding, (state.now, labels), terms)
+        after = standing[finding.metric] = _after(before, finding, state.now, terms)
         reasons = [finding.words]
         if finding.level is not None and RANK[after.level] > RANK[finding.level]:
             reasons.append(f"{after.level} until this has lasted for {terms.settle // 1_000:,} s of event time")
@@ -38,8 +38,7 @@ def judged(state: State, findings: Iterable[Finding], labels: int, terms: Policy
     return msgspec.structs.replace(state, standing=standing), verdicts
 
 
-def _after(before: Standing, finding: Finding, look: tuple[int, int], terms: PolicyTerms) -> Standing:
-    now, labels = look
+def _after(before: Standing, finding: Finding, now: int, terms: PolicyTerms) -> Standing:
     if finding.level is None:
         return before
     rise = RANK[finding.level] - RANK[before.level]
@@ -47,7 +46,7 @@ def _after(before: Standing, finding: Finding, look: tuple[int, int], terms: Pol
         return msgspec.structs.replace(before, seen=now)
     if rise < 0 and now - before.seen < terms.settle:
         return before
-    return Standing(finding.level, now, finding.block or str(finding.window[0]), now, labels)
+    return Standing(finding.level, now, finding.block or str(finding.window[0]), now)
 
 
 def _void(state: State, finding: Finding, terms: PolicyTerms) -> Iterator[str]:

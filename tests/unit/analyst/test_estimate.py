@@ -1,7 +1,4 @@
-"""The label-free estimate: near where only the inputs move, blind where their meaning does, and never surer than it is.
-
-The full figures on flights are those of `tailrace.bench.estimate`.
-"""
+"""The label-free estimate: near where only the inputs move, blind where their meaning does, no surer than it is."""
 
 import msgspec
 import numpy as np

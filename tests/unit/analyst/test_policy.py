@@ -26,8 +26,7 @@ def _find(trigger: Trigger, level: Level | None = "alarm", at: int = T0, **more:
 
 
 def _look(now: int, *findings: Finding, version: str = "v1", **more: object) -> Evidence:
-    labels = (now - T0) * 900 // DAY  # a day
-    told = {"pipeline": "flights", "now": now, "findings": findings, "version": version, "labels": labels, **more}
+    told = {"pipeline": "flights", "now": now, "findings": findings, "version": version, **more}
     return msgspec.convert(msgspec.to_builtins(told), Evidence)
 
 
@@ -65,7 +64,7 @@ def test_a_fault_found_later_takes_a_kept_wish_back() -> None:
     looks = [
         _look(T0, manual="first"),
         *(_look(T0 + i * DAY, _find("errors", at=T0 + i * DAY, block="0/9")) for i in (1, 2)),
-        _look(T0 + 3 * DAY, _find("conflicts", at=T0 + 2 * DAY)),
+        _look(T0 + 3 * DAY, _find("conflicts", at=T0 + DAY)),
         *(_look(T0 + i * DAY, _find("conflicts", "ok", T0 + i * DAY)) for i in (4, 5, 8, 9)),
     ]
     before, _, _ = _run(looks[:3])
@@ -125,12 +124,12 @@ def test_few_labels_are_unknown() -> None:
     assert (made[0].verdicts[0].verdict, made[0].verdicts[0].value) == ("ok", None)
 
 
-def test_a_rise_asks_once_it_has_lasted() -> None:
-    """It alarms at once and asks 200 labels later: before, there is nothing to learn from, or labels are at fault."""
-    looks = [_look(T0 + n, _find("errors", block="0/7"), labels=n) for n in (1_000, 1_100, 1_199, 1_200, 1_300)]
+def test_a_rise_asks_once_it_is_confirmed() -> None:
+    """It alarms at once; it asks, one time, when later labels say the same."""
+    looks = [_look(T0 + i, _find("errors", block="0/7", confirmed=i >= 3)) for i in range(5)]
     _, requests, made = _run(looks)
     assert [one.verdicts[0].verdict for one in made] == ["alarm"] * 5
-    assert [(one.at - T0, one.id) for one in requests] == [(1_200, request_id("v1", "errors", "0/7"))]
+    assert [(one.at - T0, one.id) for one in requests] == [(3, request_id("v1", "errors", "0/7"))]
 
 
 def test_the_same_evidence_changes_nothing() -> None:
