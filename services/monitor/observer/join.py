@@ -169,7 +169,8 @@ class Join:
     def _label(self, entry: LabelEntry) -> None:
         label, identity = entry.label, entry.label.id
         self._counts["labels"] += 1
-        reach = min(label.time, self._mark) + self._terms.hold
+        mark, time = self._mark, label.time
+        reach = (time if time < mark else mark) + self._terms.hold  # noqa: FURB136 - a call saved for every label
         item = self._alive(identity)
         if item is not None:
             self._extend(identity, item, self._terms.rounded(reach))

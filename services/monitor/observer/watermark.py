@@ -41,7 +41,9 @@ class Terms:
 
     def life(self, time: int) -> int:
         """Beyond this watermark an observation of this time is forgotten."""
-        last = max(time + self.horizon + self.hold, time - time % self.span + self.span + self.horizon)
+        over = time - time % self.span + self.span
+        held = time + self.hold
+        last = (over if over > held else held) + self.horizon  # noqa: FURB136 - a call saved for every observation
         return -(-last // self.grain) * self.grain
 
     def rounded(self, time: int) -> int:
