@@ -119,14 +119,14 @@ class ScorerStep:
         decoded, n = self._hidden(scored.decoded), len(scored.decoded.rows)
         whole = n == len(part.messages)
         messages = part.messages if whole else [part.messages[i] for i in decoded.index]
-        flags = flags_of(scored.matrix, n)
+        flags = flags_of(scored.matrix)
         partitions = [m.partition() for m in messages]
         positions = list(zip(partitions, [m.offset() for m in messages], strict=True))
         for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
             self._metrics.gauge("tailrace_event_time_seconds", latest / 1000, partition=str(partition))
         version = scoring.version
         values = predictions(
-            decoded, positions, version, answers(self._spec, version, raw), flags, ages_of(scored.found, n)
+            decoded, positions, version, answers(self._spec, version, raw), flags, ages_of(scored.found)
         )
         keys = list(map(str.encode, decoded.keys))
         headers = self._headers(part, decoded.index)

@@ -37,7 +37,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Scores taken apart, columns of length n."""
+    """Scores taken apart, columns of length n; an empty one has nothing to say of any row."""
 
     scores: list[float]
     labels: Sequence[str | float]
@@ -58,20 +58,18 @@ def answers(spec: PipelineSpec, version: Version, raw: NDArray[np.float64]) -> A
         probabilities by class name in contract order. Regression: the value as both, and its interval where the
         model has one.
     """
-    n = len(raw)
-    nothing: list[None] = [None] * n
     if spec.task == "regression":
         values: list[float] = answering.values(version.post, raw).tolist()
-        return Answers(values, values, nothing, _intervals(version.post, raw) or nothing)
+        return Answers(values, values, (), _intervals(version.post, raw))
     if spec.task == "binary":
         positive = version.classes.index(spec.labels.positive)
         yes, no = version.classes[positive], version.classes[1 - positive]
         scores: list[float] = answering.probabilities(version.post, raw, positive)[:, positive].tolist()
-        return Answers(scores, [yes if s >= version.threshold else no for s in scores], nothing, nothing)
+        return Answers(scores, [yes if s >= version.threshold else no for s in scores], (), ())
     shares, names = answering.probabilities(version.post, raw), version.classes
     best = shares.argmax(axis=1)
     by_name = [dict(zip(names, row, strict=True)) for row in shares.tolist()]
-    return Answers(shares[np.arange(n), best].tolist(), [names[i] for i in best.tolist()], by_name, nothing)
+    return Answers(shares[np.arange(len(raw)), best].tolist(), [names[i] for i in best.tolist()], by_name, ())
 
 
 def _intervals(post: Post, raw: NDArray[np.float64]) -> Sequence[tuple[float, float]]:
@@ -79,19 +77,19 @@ def _intervals(post: Post, raw: NDArray[np.float64]) -> Sequence[tuple[float, fl
     return [] if found is None else list(zip(found[0].tolist(), found[1].tolist(), strict=True))
 
 
-def flags_of(matrix: Matrix, n: int) -> Sequence[tuple[str, ...]]:
-    """The flags of each row, in a fixed order; the usual case, none at all, costs nothing."""
+def flags_of(matrix: Matrix) -> Sequence[tuple[str, ...]]:
+    """The flags of each row, in a fixed order; empty where no row has any."""
     if not matrix.flags:
-        return [()] * n
+        return ()
     names = sorted(matrix.flags)
     marks = np.stack([matrix.flags[name] for name in names], axis=1).tolist()
     return [tuple(name for name, on in zip(names, row, strict=True) if on) for row in marks]
 
 
-def ages_of(found: Found, n: int) -> Sequence[dict[str, float | None] | None]:
-    """The age of each looked-up group, a dict a row; None for pipelines without look-ups."""
+def ages_of(found: Found) -> Sequence[dict[str, float | None] | None]:
+    """The age of each looked-up group, a dict a row; empty for pipelines without look-ups."""
     if not found.ages:
-        return [None] * n
+        return ()
     groups = sorted(found.ages)
     return [dict(zip(groups, row, strict=True)) for row in zip(*(found.ages[g] for g in groups), strict=True)]
 
@@ -106,20 +104,25 @@ def predictions(
 ) -> list[bytes]:
     """One encoded `Prediction` a row; all arguments are columns of length n, `positions` being (partition, offset).
 
+    Probabilities, intervals, flags and ages may be empty: no row has any.
+
     Made and encoded one after the other, so that n of them never stand in memory: half the cost of two passes.
 
     Raises:
         ValueError: the columns are of different lengths.
     """
-    columns = (
+    columns: list[Sequence[Any]] = [
         decoded.ids, decoded.keys, positions, decoded.times, answer.scores, answer.labels,
-        answer.probabilities, answer.intervals, flags, ages,
-    )  # fmt: skip
+    ]  # fmt: skip
+    said = map(repeat, (version.version, version.digest[:16], version.epoch))
+    few = (answer.probabilities, answer.intervals, flags, ages)
+    if any(few):
+        columns += [
+            column or [absent] * len(positions) for column, absent in zip(few, (None, None, (), None), strict=True)
+        ]
     if len(set(map(len, columns))) != 1:
         raise ValueError(f"columns of {sorted(set(map(len, columns)))} rows")
-    said = map(repeat, (version.version, version.digest[:16], version.epoch))
-    made = map(Prediction, repeat(SCHEMA_VERSION), *columns[:6], *said, *columns[6:])
-    return list(map(_encode, made))
+    return list(map(_encode, map(Prediction, repeat(SCHEMA_VERSION), *columns[:6], *said, *columns[6:])))
 
 
 class ObservationWriter:

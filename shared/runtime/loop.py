@@ -193,14 +193,12 @@ class Loop:
         """The messages of partitions that go on; the others are stopped, nothing of them is committed."""
         stopped: dict[int, str] = {}
         dead = {(r.message.partition(), r.message.offset()) for r in rejects}
-        outcomes: dict[int, list[bool]] = {}
-        if dead:
-            for m in messages:
-                outcomes.setdefault(m.partition(), []).append((m.partition(), m.offset()) in dead)
-        else:
-            outcomes = {p: [False] * n for p, n in Counter([m.partition() for m in messages]).items()}
-        for partition, fates in outcomes.items():
-            why = self._guards[partition].admit(fates)
+        fates: dict[int, list[bool]] = {}
+        for m in messages if dead else ():
+            fates.setdefault(m.partition(), []).append((m.partition(), m.offset()) in dead)
+        for partition, n in Counter([m.partition() for m in messages]).items():
+            guard = self._guards[partition]
+            why = guard.admit(fates[partition]) if dead else guard.admit_good(n)
             if why:
                 stopped[partition] = why
         for partition, why in stopped.items():

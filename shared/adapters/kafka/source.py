@@ -49,7 +49,8 @@ def consumer_config(
     else:
         own["partition.assignment.strategy"] = "cooperative-sticky"
         own["session.timeout.ms"] = int(session_timeout * 1000)
-        own["heartbeat.interval.ms"] = max(int(session_timeout * 1000 / 6), 200)
+        # Members hear of a rebalance at their next heartbeat, and a partition that moves takes two: it waits for both.
+        own["heartbeat.interval.ms"] = max(int(session_timeout * 1000 / 20), 200)
     return {**own, **conf}
 
 

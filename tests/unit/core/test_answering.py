@@ -117,7 +117,7 @@ def test_answers_carry_what_the_post_says() -> None:
     """A binary label goes by the calibrated score, a multiclass one by calibrated shares, a value has its interval."""
     flip = Post(calibration=(Curve(b=-2.0),))
     binary = answers(make_spec(), Version(1, "1", "d", ("on_time", "late"), 0.5, flip), np.array([[0.4, 0.6]]))
-    assert (binary.labels, binary.intervals) == (["on_time"], [None])
+    assert (binary.labels, binary.intervals) == (["on_time"], ())
     three = Post(calibration=(Curve(), Curve(b=-9.0), Curve()))
     many = answers(
         make_spec("multiclass"),

@@ -12,7 +12,7 @@ from shared.core.codec import Decoded
 from shared.core.features import Matrix
 from shared.core.ports import Found
 from shared.core.records import SCHEMA_VERSION, Observation, Prediction
-from shared.core.scoring import ObservationWriter, Version, ages_of, answers, flags_of, predictions
+from shared.core.scoring import Answers, ObservationWriter, Version, ages_of, answers, flags_of, predictions
 from tests.support.spec import make_spec
 
 BINARY = Version(3, "v3", "d" * 64, ("on_time", "late"), 0.5)
@@ -27,7 +27,7 @@ def test_binary_score_is_the_positive_class_in_whatever_column(classes: tuple[st
     raw = np.array([[0.5, 0.5], [0.51, 0.49]])
     raw = raw if classes[1] == "late" else raw[:, ::-1]
     got = answers(make_spec(), version, raw)
-    assert (got.scores, got.labels, got.probabilities) == ([0.5, 0.49], ["late", "on_time"], [None, None])
+    assert (got.scores, got.labels, got.probabilities) == ([0.5, 0.49], ["late", "on_time"], ())
 
 
 def with_classes(version: Version, classes: tuple[str, ...]) -> Version:
@@ -53,11 +53,11 @@ def test_regression_is_the_value_twice(shape: tuple[int, ...]) -> None:
 def test_flags_and_ages_a_row() -> None:
     """Flags in a fixed order, ages by group; nothing where there is nothing."""
     marks = {"unseen": np.array([True, False]), "degraded": np.array([True, True])}
-    assert flags_of(Matrix(np.empty((2, 0), np.float32), marks, {}), 2) == [("degraded", "unseen"), ("degraded",)]
-    assert flags_of(Matrix(np.empty((2, 0), np.float32), {}, {}), 2) == [(), ()]
+    assert flags_of(Matrix(np.empty((2, 0), np.float32), marks, {})) == [("degraded", "unseen"), ("degraded",)]
+    assert flags_of(Matrix(np.empty((2, 0), np.float32), {}, {})) == ()
     found = Found({"w": [None, {}]}, {"w": [None, 3.0], "a": [1.0, 2.0]}, {})
-    assert ages_of(found, 2) == [{"a": 1.0, "w": None}, {"a": 2.0, "w": 3.0}]
-    assert ages_of(Found(), 2) == [None, None]
+    assert ages_of(found) == [{"a": 1.0, "w": None}, {"a": 2.0, "w": 3.0}]
+    assert ages_of(Found()) == ()
 
 
 def test_predictions_are_made_by_columns() -> None:
@@ -124,3 +124,14 @@ def test_one_version_for_many_records_is_encoded_once_and_never_mixed_up() -> No
     texts = [msgspec.json.decode(text)["lookups"]["w"] for text in made]
     assert texts == [a, b, a, None]
     assert writer._lookups[0] is writer._lookups[2]
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    """Without flags, ages, probabilities and intervals a prediction is the same as with a column of none of each."""
+    decoded = Decoded(rows=[0, 0], index=[0, 1], ids=["a", "b"], keys=["k", "l"], times=[7, 8], refused=[])
+    answer = answers(make_spec(), BINARY, np.array([[0.9, 0.1], [0.2, 0.8]]))
+    places = [(0, 5), (1, 6)]
+    listed = Answers(answer.scores, answer.labels, [None, None], [None, None])
+    assert predictions(decoded, places, BINARY, answer, (), ()) == predictions(
+        decoded, places, BINARY, listed, [(), ()], [None, None]
+    )
