@@ -17,8 +17,9 @@ from services.monitor.observer.cards import Cards
 from services.monitor.observer.checkpoints import Checkpoints
 from services.monitor.observer.describe import Describer
 from services.monitor.observer.entries import Entry, Seen, entries_of
+from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Item
-from services.monitor.observer.join import Findings, Join, Memory, drop_orphans
+from services.monitor.observer.join import Findings, Join, Memory
 from services.monitor.observer.judging import Judge
 from services.monitor.observer.lives import First, Lives
 from services.monitor.observer.saved import Head, Saved

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from services.monitor.observer.accounts import Accounts, Book
 from services.monitor.observer.blocks import Blocks
 from services.monitor.observer.entries import Entry, Seen
+from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Held, Item, Known
 from services.monitor.observer.judging import Judge, Verdict
 from services.monitor.observer.lives import First, Lives
@@ -284,18 +285,6 @@ class Join:
             item.dies = dies
             self._lives.extend(identity, dies, item.first)
             self.changed.add(identity)
-
-
-def drop_orphans(item: Item, accounts: Accounts, mark: int) -> bool:
-    """Give up the labels that have waited for too long as of a watermark; whether there were any."""
-    gone = [one for one in item.held if mark > one.reach]
-    for one in gone:
-        accounts.settle(one.window, "orphaned")
-        if one.label.at is None:
-            accounts.add(one.window, "astray")
-    if gone:
-        item.held = tuple(one for one in item.held if mark <= one.reach)
-    return bool(gone)
 
 
 def _repeat(new: Label, known: Label) -> str:
