@@ -81,8 +81,8 @@ TABLE: dict[TopicName, Row] = {
     ),
     "outcomes": Row("entity", "Outcome", "delete", 30 * DAY, "observer", "archiver", "monitor"),
     "scorecards": Row(
-        "version, window, partition, rate", "Scorecard or Account", "compact,delete", 90 * DAY, "observer", "analyst", "monitor",
-        single=True,
+        "version, window, partition, rate", "Scorecard or Account", "compact,delete", 90 * DAY, "observer", "analyst",
+        "monitor", single=True,
     ),
     "errors": Row(
         "version, partition", "ErrorBlock", "delete", 30 * DAY, "observer", "analyst", "monitor", single=True
