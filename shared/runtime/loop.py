@@ -148,10 +148,11 @@ class Loop:
             blocks = self._collect(results, rejects)  # 4
             blocks += self._controls.blocks(cut.applications)
             scored = self._clock.monotonic()
-            later = self._deliver(blocks, messages, cut.notes, batch, ahead=ahead)  # 5
+            last = dict(zip([m.partition() for m in messages], messages, strict=True))
+            later = self._deliver(blocks, last, cut.notes, batch, ahead=ahead)  # 5
         counts = [count for result in results for count in result.counts]
         self._notes.update({p: note for p, note in cut.notes.items() if p in self._notes})
-        self._under_way.put(Done(later, messages, cut, rejects, counts, started, scored))
+        self._under_way.put(Done(later, messages, last, cut, rejects, counts, started, scored))
         if not ahead:
             self._under_way.hear()
 
@@ -162,7 +163,8 @@ class Loop:
                 self._guards[partition].settle()
         self._aborts.clear(list(done.cut.notes))
         self._pacer.learn(len(done.messages), ended - done.started)
-        self._probe.committed(done.messages, done.cut, done.rejects, done.scored - done.started, ended - done.scored)
+        seconds = done.scored - done.started, ended - done.scored
+        self._probe.committed(done.messages, done.last, done.cut, done.rejects, *seconds)
         self._probe.count(done.counts)
 
     def _collect(self, results: Sequence[Result], rejects: Sequence[Reject]) -> list[Block]:
@@ -172,7 +174,7 @@ class Loop:
     def _deliver(
         self,
         blocks: Sequence[Block],
-        messages: Sequence[Message],
+        last: Mapping[int, Message],
         notes: Mapping[int, Note],
         batch: Batch,
         *,
@@ -180,7 +182,6 @@ class Loop:
     ) -> Later:
         if self._source.generation != batch.generation:
             raise Abortable("a partition was taken away while its batch was in hand", transient=True)
-        last = dict(zip([m.partition() for m in messages], messages, strict=True))
         offsets = {p: Committed(m.offset() + 1, notes[p]) for p, m in last.items()}
 
         def call() -> float:

@@ -83,17 +83,23 @@ class Probe:
         return self._tracer.batch("process", destination=self._topic, links=links, attributes=attributes)
 
     def committed(
-        self, messages: Sequence[Message], cut: Split, rejects: Sequence[Reject], step: float, transaction: float
+        self,
+        messages: Sequence[Message],
+        last: Mapping[int, Message],
+        cut: Split,
+        rejects: Sequence[Reject],
+        step: float,
+        transaction: float,
     ) -> None:
-        """A batch is durable: `step` and `transaction` are the seconds that each took."""
+        """A batch is durable: the last message of each partition; `step` and `transaction` are the seconds of each."""
         self.committed_records += len(messages)
         self._count(len(messages), cut, rejects)
         self._metrics.observe("tailrace_batch_seconds", step, stage="step")
         self._metrics.observe("tailrace_batch_seconds", transaction, stage="transaction")
         oldest = min(messages[0].timestamp()[1], messages[-1].timestamp()[1])
         self._metrics.observe("tailrace_latency_seconds", max(self._clock.time() - oldest / 1000, 0.0))
-        for m in dict(zip([m.partition() for m in messages], messages, strict=True)).values():  # the last of each
-            self._metrics.gauge("tailrace_committed_offset", m.offset() + 1, partition=str(m.partition()))
+        for partition, m in last.items():
+            self._metrics.gauge("tailrace_committed_offset", m.offset() + 1, partition=str(partition))
         if rejects:
             self._tell(rejects)
         self._follow(cut)

@@ -5,7 +5,7 @@ the loop goes on. Nothing is promised sooner for it: what a batch changed counts
 durable, the next delivery does not begin before, and partitions are not let go of before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,11 +32,13 @@ Background = Callable[[Call], Later]
 class Done:
     """A batch's delivery, under way or ended, and what to take in and to tell when it is durable.
 
-    `started` and `scored` are monotonic s: when its processing began, and when it was handed over.
+    `last` is the last message of each partition; `started` and `scored` are monotonic s: when its processing began, and
+    when it was handed over.
     """
 
     later: Later
     messages: Sequence[Message]
+    last: Mapping[int, Message]
     cut: Split
     rejects: Sequence[Reject]
     counts: Sequence[Count]

@@ -99,14 +99,14 @@ class FreshToken(Loop):
     def _deliver(
         self,
         blocks: Sequence[Block],
-        messages: Sequence[Message],
+        last: Mapping[int, Message],
         notes: Mapping[int, Note],
         batch: Batch,
         *,
         ahead: bool,
     ) -> Later:
         fresh = Batch(batch.messages, self._source.token(), batch.generation)  # type: ignore[attr-defined] # the log's own source
-        return super()._deliver(blocks, messages, notes, fresh, ahead=ahead)
+        return super()._deliver(blocks, last, notes, fresh, ahead=ahead)
 
 
 @dataclass

@@ -79,7 +79,7 @@ class FreshToken(Loop):
     def _deliver(
         self,
         blocks: Sequence[Block],
-        messages: Sequence[Message],
+        last: Mapping[int, Message],
         notes: Mapping[int, Note],
         batch: Batch,
         *,
@@ -87,7 +87,7 @@ class FreshToken(Loop):
     ) -> Later:
         source = cast("MemorySource", self._source)
         fresh = Batch(batch.messages, source.token(), source.generation)
-        return super()._deliver(blocks, messages, notes, fresh, ahead=ahead)
+        return super()._deliver(blocks, last, notes, fresh, ahead=ahead)
 
 
 class Deaf(UnderWay):

@@ -60,7 +60,7 @@ def outcomes(messages: Sequence[Message], outcome: Outcome) -> float:
     probe = Probe(
         pipeline="p", topic="in", metrics=metrics, health=health, tracer=NoTracer(), clock=clock, outcome=outcome
     )
-    probe.committed(messages, Split(), [], 0.1, 0.1)
+    probe.committed(messages, {m.partition(): m for m in messages}, Split(), [], 0.1, 0.1)
     return metrics.counted("tailrace_records_total", outcome)
 
 

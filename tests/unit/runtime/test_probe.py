@@ -33,9 +33,9 @@ def test_dead_letters_are_told_once_a_second_with_their_place_and_trace(capfd: p
         for offset in range(7, 10)
     ]
     for _ in range(3):
-        probe.committed([r.message for r in bad], Split(), bad, 0.001, 0.001)
+        probe.committed([r.message for r in bad], {0: bad[-1].message}, Split(), bad, 0.001, 0.001)
     clock.advance(1.5)
-    probe.committed([r.message for r in bad], Split(), bad, 0.001, 0.001)
+    probe.committed([r.message for r in bad], {0: bad[-1].message}, Split(), bad, 0.001, 0.001)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "dead letters" in line]
     assert [line["since_last_line"] for line in lines] == [3, 9]
     assert {(line["reason"], line["partition"], line["offset"]) for line in lines} == {("not_json", 2, 7)}

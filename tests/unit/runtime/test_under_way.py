@@ -162,11 +162,11 @@ def test_who_failed_is_told_once() -> None:
         raise Abortable("no", transient=True)
 
     message: object = object()
-    under_way.put(Done(Held(fails), [message], Split(), (), (), 0.0, 0.0))  # type: ignore[list-item] # any will do
+    under_way.put(Done(Held(fails), [message], {}, Split(), (), (), 0.0, 0.0))  # type: ignore[list-item] # any will do
     with pytest.raises(Abortable):
         under_way.hear()
     assert (under_way.blamed(), under_way.blamed()) == ([message], ())
-    under_way.put(Done(at_once(lambda: 7.0), [], Split(), (), (), 0.0, 0.0))
+    under_way.put(Done(at_once(lambda: 7.0), [], {}, Split(), (), (), 0.0, 0.0))
     under_way.hear()
     under_way.hear()
     assert taken == [7.0]
