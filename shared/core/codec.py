@@ -21,7 +21,7 @@ from shared.core.duplicates import exact_look
 from shared.core.errors import Invalid
 from shared.core.pipeline import FieldSpec, PipelineSpec
 
-_LEAST, _MOST = -(2**63), 2**63 - 1  # of an integer field
+LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1  # of an integer field
 EARLIEST_MS = 315_532_800_000  # 1980-01-01: seconds sent as milliseconds land in 1970
 Row = Any  # a msgspec.Struct made by `RecordCodec`, one attribute f0, f1 ... a declared field
 Refusal = tuple[int, str, str]  # index in the input, reason, detail
@@ -258,8 +258,8 @@ def _type_of(field: FieldSpec) -> Any:
         return Annotated[str, Meta(max_length=field.max_length)]
     if field.type == "integer":
         # Without bounds a number of 4,000 digits would pass here, and break the matrix.
-        least = _LEAST if low is None else max(int(low), _LEAST)
-        most = _MOST if high is None else min(int(high), _MOST)
+        least = LEAST_INTEGER if low is None else max(int(low), LEAST_INTEGER)
+        most = MOST_INTEGER if high is None else min(int(high), MOST_INTEGER)
         return Annotated[int, Meta(ge=least, le=most)]
     if field.type == "number":
         return Annotated[float, Meta(ge=low, le=high)]

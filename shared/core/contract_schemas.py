@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shared.core import deadletter, reasons
-from shared.core.codec import EARLIEST_MS
+from shared.core.codec import EARLIEST_MS, LEAST_INTEGER, MOST_INTEGER
 from shared.core.pipeline import FieldSpec, IntervalSpec, LookupSpec, PipelineSpec
 from shared.core.records import SCHEMA_VERSION, FeatureUpdate, Label, Prediction
 
@@ -127,7 +127,11 @@ def _typed(name: str, field: FieldSpec, spec: PipelineSpec) -> Schema:
         }
     if field.type == "string":
         return {"type": "string", "maxLength": field.max_length}
-    bounds = {"minimum": field.minimum, "maximum": field.maximum} if field.out_of_range == "reject" else {}
+    low, high = (field.minimum, field.maximum) if field.out_of_range == "reject" else (None, None)
+    if field.type == "integer":
+        low = LEAST_INTEGER if low is None else max(int(low), LEAST_INTEGER)
+        high = MOST_INTEGER if high is None else min(int(high), MOST_INTEGER)
+    bounds = {"minimum": low, "maximum": high}
     return {"type": field.type, **{word: bound for word, bound in bounds.items() if bound is not None}}
 
 
