@@ -1,9 +1,10 @@
-"""ADWIN over blocks, beside an exact window that is never compressed, and beside river's where that is installed."""
+"""ADWIN over blocks, beside an exact window that is never compressed, and beside river's."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river import drift
 
 from services.monitor.analyst import adwin
 
@@ -72,7 +73,6 @@ def test_what_is_kept_does_not_differ_and_what_is_cut_did(counts: list[int]) -> 
 @pytest.mark.parametrize("seed", range(3))
 def test_it_is_as_quick_and_as_quiet_as_rivers(seed: int) -> None:
     """Both see 16 points more within two blocks of each other (river looks every 32 records), and nothing before."""
-    drift = pytest.importorskip("river.drift")
     rng = np.random.default_rng(seed)
     print("seed", seed)
     errors = np.concatenate([rng.random(10_000) < 0.1, rng.random(2_000) < 0.26])
