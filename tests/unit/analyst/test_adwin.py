@@ -1,5 +1,7 @@
 """ADWIN over blocks, beside an exact window that is never compressed, and beside river's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,7 +78,8 @@ def test_it_is_as_quick_and_as_quiet_as_rivers(seed: int) -> None:
     rng = np.random.default_rng(seed)
     print("seed", seed)
     errors = np.concatenate([rng.random(10_000) < 0.1, rng.random(2_000) < 0.26])
-    theirs, first = drift.ADWIN(), 0
+    theirs: Any = drift.ADWIN()  # type: ignore[no-untyped-call] # theirs
+    first = 0
     for i, error in enumerate(errors.tolist()):
         theirs.update(int(error))
         if theirs.drift_detected:
