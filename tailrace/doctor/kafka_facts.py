@@ -22,6 +22,7 @@ from shared.runtime.follow import RolloutFollower
 from tailrace.doctor.facts import Letters, Pinned
 
 CALL_S = 3.0  # for one call
+YOUNG_S = 8.0  # until a young broker has a coordinator for a group that it is asked of for the first time
 READ_S = 2.0  # for reading messages
 HOUR_MS = 3_600_000
 TAIL = 5_000  # heartbeats that are read at most
@@ -118,7 +119,7 @@ class Lookout:
     def members(self) -> dict[str, int]:
         """How many members of the scorers' group have each client id."""
         admin = AdminClient({"log_level": 2, **self._conf})
-        deadline = time.monotonic() + CALL_S
+        deadline = time.monotonic() + YOUNG_S
         while True:
             asked = admin.describe_consumer_groups([self._group], request_timeout=CALL_S)
             try:
