@@ -11,10 +11,11 @@ def partition_of(key: bytes, partitions: int) -> int:
 
     Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner.partitionForKey (Apache Kafka).
     """
-    return _murmur2(key) % partitions
+    return murmur2(key) % partitions
 
 
-def _murmur2(key: bytes) -> int:
+def murmur2(key: bytes) -> int:
+    """Java's hash of a key, positive: its partition is this modulo the number of partitions."""
     state = _SEED ^ len(key)
     whole = len(key) & ~3
     for i in range(0, whole, 4):

@@ -100,7 +100,8 @@ class Loop:
         batch = self._source.poll(bounds.limit, bounds.gather, bounds.idle)  # 1
         self._probe.turned(lag, bounds, len(batch.messages))
         self._controls.refresh()
-        ahead = 0 < len(batch.messages) < lag and self._aborts.none()  # a suspect must fail in its own turn
+        more = self._background is not None and 0 < len(batch.messages) < lag
+        ahead = more and self._aborts.none()  # a suspect must fail in its own turn
         if not ahead and not self._hear():
             return
         for messages in self._aborts.portions(batch.messages):

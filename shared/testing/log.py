@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.core.errors import Fatal, Fenced
+from shared.core.partitioning import murmur2
 from shared.core.ports import Clock
 from shared.core.records import Committed, Headers, Position
 from shared.testing.group import Group
@@ -217,21 +218,6 @@ class Log:
         if state == "committed":
             for name, offsets in transaction.offsets.items():
                 self._groups[name].offsets.update(offsets)
-
-
-def murmur2(key: bytes) -> int:
-    """Java's hash of a key, positive: its partition is this modulo the number of partitions."""
-    mask, factor = 0xFFFFFFFF, 0x5BD1E995
-    state = 0x9747B28C ^ len(key)
-    whole = len(key) & ~3
-    for i in range(0, whole, 4):
-        word = int.from_bytes(key[i : i + 4], "little") * factor & mask
-        word = (word ^ word >> 24) * factor & mask
-        state = (state * factor & mask) ^ word
-    if whole < len(key):
-        state = (state ^ int.from_bytes(key[whole:], "little")) * factor & mask
-    state = (state ^ state >> 13) * factor & mask
-    return (state ^ state >> 15) & 0x7FFFFFFF
 
 
 def positions(messages: Sequence[MemoryMessage]) -> list[Position]:

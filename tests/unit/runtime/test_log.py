@@ -4,11 +4,12 @@ import pytest
 from aiokafka.partitioner import murmur2 as reference  # type: ignore[import-untyped]
 
 from shared.core.errors import Abortable, Fatal, Fenced, Unavailable
+from shared.core.partitioning import murmur2
 from shared.core.ports import Block
 from shared.core.records import Committed, Note
 from shared.testing.clock import ManualClock
 from shared.testing.faults import MisuseError
-from shared.testing.log import Log, murmur2, positions
+from shared.testing.log import Log, positions
 from shared.testing.sink import MemorySink
 from shared.testing.source import MemorySource
 
