@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from services.monitor.analyst import adwin
-from services.monitor.analyst.baseline import UNIT, Kind, baseline
 from services.monitor.analyst.cusum import Level, Member, Terms, bank, highest, step
+from shared.core.baseline import UNIT, Kind, baseline
 from tailrace.bench.drift_errors import Errors, Stream
 
 BLOCK = 25

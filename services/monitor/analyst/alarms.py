@@ -11,9 +11,9 @@ from typing import Protocol
 
 import msgspec
 
-from services.monitor.analyst.baseline import Baseline
 from services.monitor.analyst.cusum import Terms
 from services.monitor.analyst.fold import Entry, State, begin, fold
+from shared.core.baseline import Baseline
 
 SLACK = 1_024  # blocks whose order can still change; twice as many are kept
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from services.monitor.analyst.baseline import Baseline
+from shared.core.baseline import Baseline
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from services.monitor.analyst import adwin
-from services.monitor.analyst.baseline import UNIT, Baseline, Kind, baseline
 from services.monitor.analyst.cusum import Level, Member, Terms, bank, highest, step
+from shared.core.baseline import UNIT, Baseline, Kind, baseline
 
 _REMEMBERED = 32  # raised alarms
 

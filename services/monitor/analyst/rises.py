@@ -6,10 +6,10 @@ import msgspec
 
 from services.monitor.analyst.adwin import mean as adwin_mean
 from services.monitor.analyst.alarms import Watch
-from services.monitor.analyst.baseline import UNIT, Kind
 from services.monitor.analyst.cusum import highest
 from services.monitor.analyst.findings import MINIMUM, Finding, Trigger
 from services.monitor.analyst.fold import Alarm, Entry, State
+from shared.core.baseline import UNIT, Kind
 
 _KINDS: tuple[Kind, ...] = ("errors", "loss")
 _HALF = 0.5

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from services.monitor.analyst import alarms
 from services.monitor.analyst.alarms import add, watch
-from services.monitor.analyst.baseline import UNIT, baseline
 from services.monitor.analyst.cusum import Terms
 from services.monitor.analyst.fold import Entry, begin, fold
+from shared.core.baseline import UNIT, baseline
 from shared.core.monitor_records import ErrorBlock
 
 HOUR = 3_600_000

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from services.monitor.analyst.baseline import UNIT, baseline
+from shared.core.baseline import UNIT, baseline
 
 BLOCK = 25
 

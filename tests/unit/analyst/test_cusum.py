@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, pearson3
 
-from services.monitor.analyst.baseline import UNIT, Baseline, baseline
 from services.monitor.analyst.cusum import Level, Terms, bank, highest, step
+from shared.core.baseline import UNIT, Baseline, baseline
 
 BLOCK = 25
 SURE = Terms(caution=0.0)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from services.monitor.analyst.alarms import add, watch
-from services.monitor.analyst.baseline import UNIT, baseline
 from services.monitor.analyst.calibration import Drift
 from services.monitor.analyst.cusum import Terms
 from services.monitor.analyst.estimate import Expected
@@ -14,6 +13,7 @@ from services.monitor.analyst.policy import step
 from services.monitor.analyst.policy_state import Evidence, PolicyTerms, State
 from services.monitor.analyst.quality import quality
 from services.monitor.analyst.rises import of_errors
+from shared.core.baseline import UNIT, baseline
 from shared.core.monitor_records import ErrorBlock, RetrainRequest, Sums
 from tests.support.cards import binary, card
 
