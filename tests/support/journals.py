@@ -9,10 +9,10 @@ from typing import Any
 
 from services.monitor.observer.describe import Describer, Profile
 from services.monitor.observer.fold import PartitionFold, Rules, Told
-from services.monitor.observer.judging import judge_of
 from services.monitor.observer.scorecard import Summer
 from services.monitor.observer.watermark import terms_of
 from shared.core.bundle import Column
+from shared.core.judging import judge_of
 from shared.core.monitor_records import AccountSums, ErrorBlock, Scorecard, Sums
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import decode

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from services.monitor.observer.judging import Verdict
+from shared.core.judging import Verdict
 from shared.core.monitor_records import BLOCK, ErrorBlock
 
 Who = tuple[str, bool]

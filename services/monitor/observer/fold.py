@@ -20,12 +20,12 @@ from services.monitor.observer.entries import Entry, Seen, entries_of
 from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Item
 from services.monitor.observer.join import Findings, Join, Memory
-from services.monitor.observer.judging import Judge
 from services.monitor.observer.lives import First, Lives
 from services.monitor.observer.saved import Head, Saved
 from services.monitor.observer.scorecard import Summer
 from services.monitor.observer.watermark import Terms
 from shared.core.codec import Row
+from shared.core.judging import Judge
 from shared.core.monitor_records import Account, LabelEntry, Scorecard
 from shared.core.store import Store
 

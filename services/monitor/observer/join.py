@@ -11,11 +11,11 @@ from services.monitor.observer.blocks import Blocks
 from services.monitor.observer.entries import Entry, Seen
 from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Held, Item, Known
-from services.monitor.observer.judging import Judge, Verdict
 from services.monitor.observer.lives import First, Lives
 from services.monitor.observer.scorecard import Joined, Observed
 from services.monitor.observer.watermark import Terms
 from shared.core.codec import Row
+from shared.core.judging import Judge, Verdict
 from shared.core.monitor_records import ErrorBlock, LabelEntry, Tick
 from shared.core.records import Label
 from shared.core.watermark import advance

@@ -11,7 +11,6 @@ import msgspec
 from services.monitor.observer.checkpoints import Checkpoints
 from services.monitor.observer.describe import Describer
 from services.monitor.observer.fold import MILLION, Rules
-from services.monitor.observer.judging import judge_of
 from services.monitor.observer.profiles import ProfileStore
 from services.monitor.observer.recover import Recovering, Saving
 from services.monitor.observer.scorecard import Summer
@@ -20,6 +19,7 @@ from services.monitor.observer.watermark import terms_of
 from shared.adapters.kafka.ranges import RangeReader
 from shared.adapters.kafka.table import TableReader
 from shared.adapters.rocks import RocksMemory, RocksStore
+from shared.core.judging import judge_of
 from shared.core.pipeline import Duration
 from shared.core.topics import topic
 from shared.runtime.fetch import Fetcher

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from services.monitor.observer.describe import Describer
 from services.monitor.observer.entries import SeenPrediction
 from services.monitor.observer.items import Known
-from services.monitor.observer.judging import Value, Verdict
 from services.monitor.observer.units import by_place, histogram, total, units
 from shared.core.codec import Row
+from shared.core.judging import Value, Verdict
 from shared.core.monitor_records import DELAYS, SCORE_BINS, GroupCounts, PairCounts, SliceCounts, Sums
 from shared.core.pipeline import PipelineSpec
 from shared.core.scorecards import SCALE, merge, negated
