@@ -215,11 +215,12 @@ class ErrorBlock(msgspec.Struct, frozen=True, kw_only=True):
     v: int = SCHEMA_VERSION
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="verdict", tag_field="type"):
     """What the analyst says of one figure, or one fault, of a version, on `verdicts`; of a key the last one counts.
 
     `window` is the span of event time [from, until) in ms that the `n` labels (or records) are of, `since` when this
-    verdict began, `at` the event time at which it was said. Without a value the figure is unknown: never 0.
+    verdict began, `at` the event time at which it was said. Without a value the figure is unknown: never 0. `offsets`
+    say up to where `journal` was read, by `journal/<partition>`.
     """
 
     version: str
@@ -235,6 +236,34 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     high: float | None = None
     threshold: float | None = None
     reasons: tuple[str, ...] = ()
+    offsets: dict[str, int] = {}
+    v: int = SCHEMA_VERSION
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """A figure of `n` labels with its interval of 95 %; None: unknown, or no interval can be given."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class WindowFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="window", tag_field="type"):
+    """How good a version was in one window as it was known when event time passed the window's end; on `verdicts`.
+
+    It is said once: labels that come later change what is known now, never this. `at` is the event time at which it was
+    said, `offsets` how far `journal` was read then. `observed` predictions had `labelled` labels.
+    """
+
+    version: str
+    window: int
+    span: int
+    at: int
+    observed: int
+    labelled: int
+    figures: dict[str, Said] = {}
+    offsets: dict[str, int] = {}
     v: int = SCHEMA_VERSION
 
 
@@ -270,3 +299,8 @@ def account_key(account: Account) -> bytes:
 def verdict_key(verdict: Verdict) -> bytes:
     """The key on `verdicts`: of equal keys the last value counts."""
     return f"{verdict.version}/{verdict.metric}".encode()
+
+
+def figures_key(figures: WindowFigures) -> bytes:
+    """The key on `verdicts`; no metric is called `window/...`."""
+    return f"{figures.version}/window/{figures.window}".encode()

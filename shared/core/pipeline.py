@@ -220,6 +220,16 @@ class AlertSpec(Spec, frozen=True, kw_only=True):
     severity: Literal["warning", "critical"] = "warning"
 
 
+class DriftSpec(Spec, frozen=True, kw_only=True):
+    """What follows when features have moved from what the model was trained on.
+
+    `show` says so, and calls for somebody only beside a rise of errors or a worse estimate; `retrain` asks for
+    retraining too. A rise of errors always asks.
+    """
+
+    action: Literal["show", "retrain"] = "show"
+
+
 class MonitoringSpec(Spec, frozen=True, kw_only=True):
     """How much is observed, what is aimed at, and what raises an alarm.
 
@@ -230,16 +240,38 @@ class MonitoringSpec(Spec, frozen=True, kw_only=True):
     time of its partition by at most `max_step` (left out: an eighth of `window`). A number counts as right `within`
     this share of what came true. `slices` are views of the same figures by a field: a list of words, or of rising
     bounds.
+
+    Quality is of the newest windows whose labels have had their time, `rolling` long in all (left out: seven windows).
+    Of fewer than `minimum` labels or records nothing is said. `detector` watches the errors of the version in force:
+    `cusum` against its holdout, for rises of the share of errors by `rises`, or `adwin`, which needs no reference.
     """
 
     sample: Share = 1.0
     window: Duration = Duration(86_400)
+    rolling: Duration | None = None
     hold: Duration = Duration(86_400)
     max_step: Duration | None = None
     within: Share = 0.1
     slices: dict[str, tuple[float | str, ...]] = {}
     goal: dict[str, float] = {}
+    minimum: Positive = 200
+    detector: Literal["cusum", "adwin"] = "cusum"
+    rises: tuple[Share, ...] = (0.05, 0.15, 0.45)
+    drift: DriftSpec = DriftSpec()
     alerts: tuple[AlertSpec, ...] = ()
+
+
+class RetrainingSpec(Spec, frozen=True, kw_only=True):
+    """When a new model is asked for, all in event time.
+
+    A rise of errors and a missed goal ask by themselves. `every` is the clock (null: none), counted from the last
+    request or from the version's first look; after `labels` new labels it is asked for as well (left out: never).
+    Between two requests lies `cooldown`; what asks inside it is kept until its end.
+    """
+
+    cooldown: Duration = Duration(86_400 * 7)
+    every: Duration | None = Duration(86_400 * 7)
+    labels: Positive | None = None
 
 
 class RolloutSpec(Spec, frozen=True, kw_only=True):
@@ -273,5 +305,6 @@ class PipelineSpec(Spec, frozen=True, kw_only=True):
     topics: dict[str, TopicSpec] = {}
     delivery: DeliverySpec = DeliverySpec()
     monitoring: MonitoringSpec = MonitoringSpec()
+    retraining: RetrainingSpec = RetrainingSpec()
     rollout: RolloutSpec = RolloutSpec()
     privacy: PrivacySpec = PrivacySpec()

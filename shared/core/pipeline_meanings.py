@@ -19,6 +19,7 @@ MEANINGS: dict[type, dict[str, str]] = {
         "topics": "What differs from the table of topics, by topic (`predictions`, `journal` ...).",
         "delivery": "How records are taken and what is promised.",
         "monitoring": "How much is observed.",
+        "retraining": "When a new model is asked for.",
         "rollout": "How a new version comes into force.",
         "privacy": "Personal fields, which never leave the first service that sees them.",
     },
@@ -138,7 +139,20 @@ MEANINGS: dict[type, dict[str, str]] = {
         "within": "Of a regression: an error of up to this share of what came true counts as right.",
         "slices": "Views of the figures by a field of the record: its words, or rising bounds of a number.",
         "goal": "What a model must reach, by metric; the demo and the search print it beside what it does reach.",
+        "minimum": "Labels (records) below which nothing is said of quality (features).",
+        "detector": "What watches errors: against the holdout, or without any reference.",
+        "rises": "How much larger a share of errors is looked for, the smallest first (`cusum`).",
+        "rolling": "How much event time rolling quality is of; left out: seven windows.",
+        "drift": "What follows when features have moved.",
         "alerts": "Thresholds that call for somebody.",
+    },
+    p.DriftSpec: {
+        "action": "It is shown, or retraining is asked for as well.",
+    },
+    p.RetrainingSpec: {
+        "cooldown": "The least event time between two requests, of whatever cause.",
+        "every": "The clock: so long after the last request the next one is due; null: no clock.",
+        "labels": "After so many labels since the last request the next one is due; left out: never.",
     },
     p.AlertSpec: {
         "metric": "The figure (`accuracy`, `rmse`, `ks` ...).",
