@@ -79,14 +79,22 @@ class ScorerStep:
             return self._scored(part)
         cuts = [slice(start, start + PIECE) for start in range(0, n, PIECE)]
         return merged(
-            [self._scored(Part(part.messages[cut], part.headers[cut], part.epoch, part.traced)) for cut in cuts]
+            [
+                self._scored(Part(part.messages[cut], part.headers[cut], part.epoch, part.traced, part.partitions[cut]))
+                for cut in cuts
+            ]
         )
 
     def _scored(self, part: Part) -> Result:
         version = self._scoring(part.epoch)
         messages = part.messages
+        partitions = part.partitions or [m.partition() for m in messages]
+        firsts = [messages[partitions.index(partition)] for partition in set(partitions)]
         decoded = self._codec.decode(
-            [m.value() for m in messages], [m.key() for m in messages], [m.timestamp()[1] for m in messages]
+            [m.value() for m in messages],
+            [m.key() for m in messages],
+            lambda: [m.timestamp()[1] for m in messages],
+            min(m.timestamp()[1] for m in firsts),  # a partition's times rise
         )
         rejects = [Reject(messages[i], reason, detail) for i, reason, detail in decoded.refused]
         if not decoded.rows:
@@ -103,7 +111,9 @@ class ScorerStep:
             why = (reasons.NOT_A_NUMBER, f"version {version.version.version} gave no finite score")
             scored = _without(scored, dict.fromkeys(odd, why), part)
         return Result(
-            self._outputs(part, scored, version, raw), scored.rejects, _counts(scored.matrix, version.version)
+            self._outputs(part, partitions, scored, version, raw),
+            scored.rejects,
+            _counts(scored.matrix, version.version),
         )
 
     def _look_up(self, decoded: Decoded) -> Found:
@@ -115,12 +125,14 @@ class ScorerStep:
         }
         return self._lookups.get_many(wanted, decoded.times)
 
-    def _outputs(self, part: Part, scored: Scored, scoring: Scoring, raw: Any) -> list[Block]:
+    def _outputs(
+        self, part: Part, partitions: Sequence[int], scored: Scored, scoring: Scoring, raw: Any
+    ) -> list[Block]:
         decoded, n = self._hidden(scored.decoded), len(scored.decoded.rows)
         whole = n == len(part.messages)
         messages = part.messages if whole else [part.messages[i] for i in decoded.index]
+        partitions = partitions if whole else [partitions[i] for i in decoded.index]
         flags = flags_of(scored.matrix)
-        partitions = [m.partition() for m in messages]
         positions = list(zip(partitions, [m.offset() for m in messages], strict=True))
         for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
             self._metrics.gauge("tailrace_event_time_seconds", latest / 1000, partition=str(partition))

@@ -25,6 +25,7 @@ LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1  # of an integer field
 EARLIEST_MS = 315_532_800_000  # 1980-01-01: seconds sent as milliseconds land in 1970
 Row = Any  # a msgspec.Struct made by `RecordCodec`, one attribute f0, f1 ... a declared field
 Refusal = tuple[int, str, str]  # index in the input, reason, detail
+Arrivals = Callable[[], Sequence[int]]  # log-append times in ms; a call a record, so asked for only where it matters
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -74,14 +75,17 @@ class RecordCodec:
         self,
         values: Sequence[bytes | None],
         keys: Sequence[bytes | None] | None = None,
-        logged_ms: Sequence[int] | None = None,
+        logged_ms: Arrivals | None = None,
+        begun_ms: int | None = None,
     ) -> Decoded:
         """Decode and check a batch.
 
         Args:
             values: n record values as they stand in the log.
             keys: n Kafka keys; one that is there must equal the record's key field. None: not checked.
-            logged_ms: n log-append times, against which event times may not lie too far ahead. None: not checked.
+            logged_ms: gives n log-append times, against which event times may not lie too far ahead. None: not checked.
+            begun_ms: none of them is before this. Where no event time lies further ahead of it than half of what is
+                allowed (which leaves the rest to a broker's clock that is set back), they are not asked for.
 
         Returns:
             The good rows as columns, and a refusal for each of the others.
@@ -96,8 +100,10 @@ class RecordCodec:
         times = list(map(self._time, rows))
         if set(map(type, times)) != {int}:
             times = list(map(to_ms, times))
-        if not self._all_fine(values, rows, refused, ids, entities, times, keys, logged_ms):
-            bad = self._check(values, rows, index, keys, logged_ms)
+        if not self._all_fine(values, rows, refused, ids, entities, times, keys) or not (
+            logged_ms is None or not times or self._timely(max(times), logged_ms, begun_ms)
+        ):
+            bad = self._check(values, rows, index, keys, None if logged_ms is None else logged_ms())
             refused = sorted(refused + [(index[j], reason, detail) for j, (reason, detail) in bad.items()])
             good = [j for j in range(len(rows)) if j not in bad]
             rows, index = [rows[j] for j in good], [index[j] for j in good]
@@ -113,9 +119,8 @@ class RecordCodec:
         entities: list[str],
         times: list[int],
         keys: Sequence[bytes | None] | None,
-        logged_ms: Sequence[int] | None,
     ) -> bool:
-        """Whether every check holds for the whole batch, by columns: a fifth of the cost of asking record by record."""
+        """Whether all checks but that of arrival hold, by columns: a fifth of the cost of asking record by record."""
         if refused or not rows:
             return not rows
         return (
@@ -126,9 +131,13 @@ class RecordCodec:
             and "".join(ids).isprintable()
             and "".join(entities).isprintable()
             and min(times) >= EARLIEST_MS
-            and (logged_ms is None or max(times) <= min(logged_ms) + self._max_future_ms)
             and (keys is None or list(keys) == list(map(str.encode, entities)))
         )
+
+    def _timely(self, latest: int, logged_ms: Arrivals, begun_ms: int | None) -> bool:
+        if begun_ms is not None and latest <= begun_ms + self._max_future_ms // 2:
+            return True
+        return latest <= min(logged_ms()) + self._max_future_ms
 
     def _quotes_fit(self, values: Sequence[bytes | None], rows: list[Row]) -> bool:
         """Whether no record has a quote too many: none can have too few, so their sum tells, at a third of the cost."""

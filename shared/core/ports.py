@@ -41,13 +41,15 @@ class Batch:
 class Part:
     """Records of a batch that one epoch scores, in input order a partition; `headers[i]` belongs to `messages[i]`.
 
-    `traced`: it is known that each record has one header, named `traceparent`.
+    `traced`: it is known that each record has one header, named `traceparent`. `partitions[i]` is that of
+    `messages[i]`, which costs a call to ask for, so it is asked once; empty: not asked yet.
     """
 
     messages: Sequence[Message]
     headers: Sequence[Headers | None]
     epoch: int
     traced: bool = False
+    partitions: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Split:
     """A batch cut at its barriers.
 
     `parts` are in ascending epoch, so each partition's records stay in order; `notes` holds each partition's note after
-    the batch; `controls` counts what became of control records.
+    the batch; `controls` counts what became of control records; `partitions` has that of each message of the batch.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -71,6 +71,7 @@ class Split:
     forged: list[Reject] = field(default_factory=list)
     controls: dict[str, int] = field(default_factory=dict)
     stranded: set[int] = field(default_factory=set)
+    partitions: Sequence[int] = ()
 
     def count(self, what: str) -> None:
         """One more control record of this kind."""
@@ -91,13 +92,13 @@ def split(messages: Sequence[Message], notes: Mapping[int, Note], table: Rollout
     """
     partitions, headers = [m.partition() for m in messages], [m.headers() for m in messages]
     owned = sorted(set(partitions))
-    result = Split(notes={partition: notes[partition] for partition in owned})
+    result = Split(notes={partition: notes[partition] for partition in owned}, partitions=partitions)
     for partition in owned:  # a revocation or a local change acts from its first record on
         _settle(result, partition, messages[partitions.index(partition)].offset(), table, local=local)
     acting = {note.acting for note in result.notes.values()}
     odd = [h for h in headers if h is None or len(h) != 1 or h[0][0] != TRACEPARENT]  # nearly always: none, or all None
     if not result.stranded and len(acting) == 1 and not any(is_control(h) for h in odd if h):  # one part as it came
-        result.parts = [Part(messages, headers, acting.pop(), traced=not odd)]
+        result.parts = [Part(messages, headers, acting.pop(), not odd, partitions)]
     else:
         _cut(result, zip(messages, partitions, headers, strict=True), table, local=local)
     return result

@@ -45,8 +45,9 @@ class NoControls:
 
     def split(self, messages: Sequence[Message], notes: Mapping[int, Note]) -> Split:
         """The whole batch as one part."""
-        part = Part(messages, [m.headers() for m in messages], 0)
-        return Split(parts=[part], notes={m.partition(): notes[m.partition()] for m in messages})
+        partitions = [m.partition() for m in messages]
+        part = Part(messages, [m.headers() for m in messages], 0, partitions=partitions)
+        return Split(parts=[part], notes={p: notes[p] for p in set(partitions)}, partitions=partitions)
 
     def blocks(self, applications: Sequence[Application]) -> list[Block]:
         """Nothing."""

@@ -141,7 +141,8 @@ class Loop:
             results = [isolate(self._step, part) for part in cut.parts]  # 3
             self._under_way.hear()
             rejects = [*cut.forged, *(r for result in results for r in result.rejects)]
-            kept = self._admitted(messages, rejects)
+            partitions = cut.partitions or [m.partition() for m in messages]
+            kept = self._admitted(messages, partitions, rejects)
             if len(kept) < len(messages):  # a partition stopped: the others go on without it
                 if kept:
                     self._process(kept, batch, ahead=ahead)
@@ -149,7 +150,7 @@ class Loop:
             blocks = self._collect(results, rejects)  # 4
             blocks += self._controls.blocks(cut.applications)
             scored = self._clock.monotonic()
-            last = dict(zip([m.partition() for m in messages], messages, strict=True))
+            last = dict(zip(partitions, messages, strict=True))
             later = self._deliver(blocks, last, cut.notes, batch, ahead=ahead)  # 5
         counts = [count for result in results for count in result.counts]
         self._notes.update({p: note for p, note in cut.notes.items() if p in self._notes})
@@ -191,14 +192,16 @@ class Loop:
 
         return ((ahead and self._background) or at_once)(call)
 
-    def _admitted(self, messages: Sequence[Message], rejects: Sequence[Reject]) -> Sequence[Message]:
+    def _admitted(
+        self, messages: Sequence[Message], partitions: Sequence[int], rejects: Sequence[Reject]
+    ) -> Sequence[Message]:
         """The messages of partitions that go on; the others are stopped, nothing of them is committed."""
         stopped: dict[int, str] = {}
         dead = {(r.message.partition(), r.message.offset()) for r in rejects}
         fates: dict[int, list[bool]] = {}
         for m in messages if dead else ():
             fates.setdefault(m.partition(), []).append((m.partition(), m.offset()) in dead)
-        for partition, n in Counter([m.partition() for m in messages]).items():
+        for partition, n in Counter(partitions).items():
             guard = self._guards[partition]
             why = guard.admit(fates[partition]) if dead else guard.admit_good(n)
             if why:

@@ -49,9 +49,11 @@ def raw(text: str, field: str = "weight") -> bytes:
 
 def reason(value: bytes | None, key: bytes | None = None, logged: int | None = None, codec: RecordCodec = CODEC) -> str:
     """Why a record is refused, or nothing; the same alone and between good ones."""
-    alone = codec.decode([value], [key], None if logged is None else [logged])
+    alone = codec.decode([value], [key], None if logged is None else lambda: [logged])
     among = codec.decode(
-        [body(), value, body()], [b"JFK", key, None], None if logged is None else [logged + DAY, logged, logged + DAY]
+        [body(), value, body()],
+        [b"JFK", key, None],
+        None if logged is None else lambda: [logged + DAY, logged, logged + DAY],
     )
     assert [r[1:] for r in alone.refused] == [r[1:] for r in among.refused]
     assert among.ids[0] == among.ids[-1] == "r1"
@@ -207,7 +209,7 @@ def test_refusals_stay_in_input_order_with_their_places() -> None:
 
 def test_empty_batch_is_empty() -> None:
     """Nothing in, nothing out."""
-    decoded = CODEC.decode([], [], [])
+    decoded = CODEC.decode([], [], list)
     assert (decoded.rows, decoded.refused) == ([], [])
 
 

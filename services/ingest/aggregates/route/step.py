@@ -40,7 +40,7 @@ class RouteStep:
         pairs = zip(part.messages, part.headers, strict=True)
         messages = [m for m, headers in pairs if not (headers and is_control(headers))]
         decoded = self._codec.decode(
-            [m.value() for m in messages], [m.key() for m in messages], [m.timestamp()[1] for m in messages]
+            [m.value() for m in messages], [m.key() for m in messages], lambda: [m.timestamp()[1] for m in messages]
         )
         names = list(map(self._redactor.pseudonym, decoded.ids)) if self._redactor.hides_id else decoded.ids
         made: list[Made] = []
