@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from services.retrainer.baseline import fit_linear, predict_linear
 from services.retrainer.folds import by_time, horizon_ms, require_classes
 from services.retrainer.post import learn_post, needs_post
+from services.retrainer.reference import baselines_of
 from services.retrainer.scores import evaluate, figures, positive_of, prefixed
 from services.retrainer.tables import Table
 from services.retrainer.train import fit, make_estimator, predict
 from shared.core import answering
 from shared.core.answering import Post
+from shared.core.baseline import Baseline
 from shared.core.pipeline import PipelineSpec
 
 Values = NDArray[np.float64]
@@ -29,11 +31,15 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Figures by name, what the final model does to its output, and scores of the holdout as predictions have them."""
+    """Figures by name, what the final model does to its output, and scores of the holdout as predictions have them.
+
+    `baselines` are of errors and of loss on the holdout; empty where it is too short.
+    """
 
     metrics: dict[str, float]
     post: Post
     said: Sequence[float]
+    baselines: tuple[Baseline, ...] = ()
 
 
 def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> Judged:
@@ -59,7 +65,8 @@ def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> 
         progress("fitting a linear model to compare with")
         linear = fit_linear(spec, early.columns, early.matrix, early.y)
         metrics |= prefixed("linear", figures(spec, late.y, predict_linear(spec, linear, late.matrix)))
-    return Judged(metrics, learn_post(spec, late.y, raw), _said(spec, scores))
+    baselines = baselines_of(spec, judged, raw, late.y)
+    return Judged(metrics, learn_post(spec, late.y, raw), _said(spec, scores), baselines)
 
 
 def unjudged(spec: PipelineSpec, early: Table, late: Table) -> Judged:

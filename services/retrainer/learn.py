@@ -14,6 +14,7 @@ from services.retrainer.export import Export, export
 from services.retrainer.folds import by_time, horizon_ms
 from services.retrainer.gate import check_matrix
 from services.retrainer.judge import Judged, judge, unjudged
+from services.retrainer.reference import reference_of
 from services.retrainer.search import Searched, Watch, search
 from services.retrainer.tables import Table, table
 from services.retrainer.train import fit, make_estimator, predict
@@ -21,7 +22,6 @@ from shared.core.codec import RecordCodec
 from shared.core.errors import UserError
 from shared.core.features import Floats
 from shared.core.pipeline import PipelineSpec
-from shared.core.reference import profile
 
 _PROBES = 2_000
 _BLANKED = 16  # rows a column in which its value is taken away
@@ -88,7 +88,7 @@ def learn(
         tolerance=spec.model.tolerance,
         max_bytes=spec.model.max_bytes,
     )
-    content = _content(spec, data, final, estimator, exported, judged)
+    content = _content(spec, data, final, held, estimator, exported, judged)
     return Learned(estimator, content, exported, len(final), len(first), len(held), (*warnings, *told), searched)
 
 
@@ -136,6 +136,7 @@ def _content(
     spec: PipelineSpec,
     data: Dataset,
     final: Table,
+    held: Table,
     estimator: Any,
     exported: Export,
     judged: Judged,
@@ -145,17 +146,13 @@ def _content(
     golden = make_golden(
         spec, [data.rows[i] for i in places], take(data.found, places), predict(estimator, final.matrix[chosen])
     )
-    regression = spec.task == "regression"
-    rates = (
-        [float(final.y.mean())] * data.labelled if regression else np.bincount(final.y.astype(np.int64)) / len(final.y)
-    )
     return Content(
         spec=spec,
         columns=final.columns,
         chosen=exported.chosen,
         measured={tried.runtime: tried.micros for tried in exported.tried if tried.micros},
         golden=golden,
-        reference=profile(final.columns, final.matrix, judged.said, [float(rate) for rate in rates]),
+        reference=reference_of(spec, final, held, judged.said, judged.baselines),
         metrics=judged.metrics,
         post=judged.post,
         trained_from=int(data.times[0]),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from shared.core.baseline import Baseline
 from shared.core.bundle import Column
 from shared.core.features import Floats
 
@@ -15,23 +16,34 @@ class FeatureProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """One feature, or the score.
 
     `counts[i]` values lie in `(edges[i-1], edges[i]]`, the last in the open rest; for a category, `counts[i]` values
-    are `words[i]`, the last all others. `missing` counts what had no value, or an unseen category.
+    are `words[i]`, the last all others. `missing` counts what had no value, or an unseen category. `panes[p]` are the
+    counts over the same bins in the reference's pane p, in order of event time: from them is learned what is usual.
     """
 
     edges: tuple[float, ...] = ()
     words: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     missing: int = 0
+    panes: tuple[tuple[int, ...], ...] = ()
 
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The profile of n records; `base_rate` is the share of each class, or the mean of the target."""
+    """The profile of n records; `base_rate` is the share of each class, or the mean of the target.
+
+    `scores` are of the judged holdout, so they have fewer panes than features. `labels` are what came true: by class
+    (`words`, in the order of the model's columns), or over the bins of `scores`, as a scorecard's `truths` are. A
+    pane is `pane_ms` of event time long; 0: there are none. `baselines` are of errors and of loss on the judged
+    holdout; empty where that is too short, and in bundles of before.
+    """
 
     n: int
     features: dict[str, FeatureProfile]
     scores: FeatureProfile
     base_rate: tuple[float, ...]
     v: int = 1
+    labels: FeatureProfile = FeatureProfile()
+    pane_ms: int = 0
+    baselines: tuple[Baseline, ...] = ()
 
 
 def profile(
