@@ -79,9 +79,13 @@ def interval(spec: PipelineSpec) -> Answers:
 
 
 def goals(spec: PipelineSpec) -> Answers:
-    """Goals name figures of the task."""
+    """Goals name figures of the task, and a share within so many percent is that which is counted."""
     for name in spec.monitoring.goal:
         yield from _figure(spec, f"monitoring.goal.{name}", name)
+        counted = f"within_{spec.monitoring.within * 100:g}"
+        if name.startswith("within_") and name in FIGURES and name != counted:
+            share = int(name.removeprefix("within_")) / 100
+            yield Mistake(f"monitoring.goal.{name}", f"is not counted, {counted} is", f"add `within: {share:g}`")
 
 
 def alerts(spec: PipelineSpec) -> Iterable[tuple[str, AlertSpec]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.core import durations, topics
 from shared.core.mistakes import Mistake, at, near
-from shared.core.pipeline import PipelineSpec, TopicSpec
+from shared.core.pipeline import MonitoringSpec, PipelineSpec, TopicSpec
 
 Answers = Iterator[Mistake]
 _ESTIMATOR = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z]\w*")
@@ -158,6 +158,27 @@ def _monitoring(spec: PipelineSpec) -> Answers:
         yield Mistake("monitoring.max_step", "would stop event time", "write 1h, or leave it out")
 
 
+def _watched(spec: PipelineSpec) -> Answers:
+    """Rolling quality is of whole windows; rises are looked for from the smallest on, and by one detector."""
+    watched = spec.monitoring
+    if watched.rolling is not None and watched.rolling < watched.window:
+        what = f"{durations.write(watched.rolling)} is shorter than a window ({durations.write(watched.window)})"
+        yield Mistake("monitoring.rolling", what, "write a few windows, or leave it out for seven")
+    if not watched.rises or list(watched.rises) != sorted({rise for rise in watched.rises if 0 < rise < 1}):
+        what = "are not rising shares between 0 and 1"
+        yield Mistake("monitoring.rises", what, "list the smallest first, such as [0.05, 0.15, 0.45]")
+    elif watched.detector == "adwin" and watched.rises != MonitoringSpec().rises:
+        yield Mistake("monitoring.rises", "has no meaning with adwin, which finds any rise", "take it away")
+
+
+def _retraining(spec: PipelineSpec) -> Answers:
+    asked = spec.retraining
+    if asked.cooldown <= 0:
+        yield Mistake("retraining.cooldown", "would let every look ask", "write 1d or 7d")
+    if asked.every is not None and asked.every <= 0:
+        yield Mistake("retraining.every", "would ask at every look", "write 7d, or null for no clock")
+
+
 def _sliced(spec: PipelineSpec) -> Iterable[tuple[str, str, tuple[float | str, ...]]]:
     return ((f"monitoring.slices.{name}", name, cuts) for name, cuts in spec.monitoring.slices.items())
 
@@ -255,7 +276,7 @@ def _uses(spec: PipelineSpec, name: str, how: str) -> Iterator[str]:
 
 WHOLE: tuple[Callable[[PipelineSpec], Answers], ...] = (
     _classes, _positive, _threshold, _horizon, _estimator, _search, _model,
-    _history, _training, _holdout, _delivery, _monitoring,
+    _history, _training, _holdout, _delivery, _monitoring, _watched, _retraining,
 )  # fmt: skip
 PARTS: tuple[tuple[Callable[[PipelineSpec], Iterable[tuple[Any, ...]]], tuple[Callable[..., Answers], ...]], ...] = (
     (_named_topics, (_topic_name, _topic_retention, _topic_bytes, _topic_config)),

@@ -5,7 +5,7 @@ repeat changes nothing, and one that comes after later ones is put into its plac
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from typing import Protocol
 
@@ -79,6 +79,12 @@ def add(watched: Watch, blocks: Iterable[Block]) -> Watch:
     grown = tuple(sorted((*tail, *fresh)))
     state = _folded(watched.base, grown, watched.terms)
     return _settled(msgspec.structs.replace(watched, state=state, tail=grown, late=late))
+
+
+def folded(watched: Watch, entries: Sequence[Entry]) -> Watch:
+    """A watch without blocks, with these; in their order."""
+    state = _folded(watched.state, entries, watched.terms)
+    return _settled(msgspec.structs.replace(watched, state=state, tail=tuple(entries)))
 
 
 def _fresh(watched: Watch, blocks: Iterable[Block]) -> Iterator[Entry]:

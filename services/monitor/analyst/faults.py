@@ -15,11 +15,12 @@ Window = tuple[int, int]
 class FaultTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shares from which a fault is told: `warn`, then `alarm`, each above what the reference had.
 
-    `unreadable`: of entries, or of records that lack every feature at once. A *unit jump* is `jumped` of the records in
-    a number's first or last bin, which in every window before held at most `usual`: a season comes by degrees.
-    A *label outage* is less than `outage` of the labels that as many observations usually had. `conflicts` is the
-    share of labels that contradict another of the same revision, and at least five times what is usual. `windows`
-    before this one are needed to say what is usual; of fewer than `minimum` records or labels nothing is said.
+    `unreadable`: of entries, or of records that lack every feature at once, or that come when their window is over. A
+    *unit jump* is `jumped` of the records in a number's first or last bin, which in every window before held at most
+    `usual`: a season comes by degrees. A *label outage* is less than `outage` of the labels that as many observations
+    usually had. `conflicts` is the share of labels that contradict another of the same revision, and at least five
+    times what is usual. `windows` before this one are needed to say what is usual; of fewer than `minimum` records or
+    labels nothing is said.
     """
 
     warn: float = 0.05
@@ -123,10 +124,11 @@ def _jumped(now: Sums, past: Sequence[Sums], reference: Reference, terms: FaultT
         if profile is None or not profile.edges or sum(counts.counts) < terms.minimum:
             continue
         for end in (0, -1):
-            before = [_at(sums.features.get(name), end) for sums in past]
-            usual = max(profile.counts[end] / max(sum(profile.counts), 1), *before)
-            if _at(counts, end) >= terms.jumped and usual <= terms.usual:
+            if _at(counts, end) < terms.jumped or profile.counts[end] > terms.usual * sum(profile.counts):
+                continue
+            if all(_at(sums.features.get(name), end) <= terms.usual for sums in past):
                 yield name
+                break
 
 
 def _at(counts: FeatureCounts | None, end: int) -> float:
@@ -164,6 +166,17 @@ def of_entries(now: AccountSums, window: Window, terms: FaultTerms) -> Finding:
     level: Level = "alarm" if share >= terms.unreadable else "ok"
     found = _fault("schema", level, n, window, f"{share:.1%} of the entries are invalid", share, terms.unreadable)
     return msgspec.structs.replace(found, metric="invalid_entries")
+
+
+def of_clock(now: AccountSums, window: Window, terms: FaultTerms) -> Finding:
+    """Observations whose window was over when they came: event time has jumped ahead, or their clock is behind."""
+    n = now.observations
+    if n < terms.minimum:
+        return _unknown("clock", n, window, f"{n:,} observations are too few")
+    share = now.expired / n
+    level: Level = "alarm" if share >= terms.unreadable else "ok"
+    words = f"{share:.1%} of the observations came when their window was over"
+    return _fault("clock", level, n, window, words, share, terms.unreadable)
 
 
 def _fault(

@@ -14,7 +14,7 @@ Level = Literal["ok", "warn", "alarm"]
 Trigger = Literal[
     "quality", "errors", "loss", "features", "estimate",
     "missing", "unseen", "out_of_range",
-    "label_outage", "schema", "unit_jump", "conflicts", "flipped",
+    "label_outage", "schema", "unit_jump", "conflicts", "flipped", "clock",
     "schedule", "labels", "manual",
 ]  # fmt: skip
 MINIMUM = 200

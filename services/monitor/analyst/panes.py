@@ -7,10 +7,11 @@ the moment asked for is not there at all, rather than wrong.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
+from functools import partial, reduce
 
 import msgspec
 
+from services.monitor.analyst.kept import Kept
 from shared.core.monitor_records import Scorecard, Sums, scorecard_key
 from shared.core.scorecards import merge
 
@@ -64,13 +65,18 @@ def latest(
 
 
 def panes(
-    cards: Iterable[Scorecard], *, until: int | None = None, offsets: Mapping[int, int] | None = None
-) -> list[Pane]:
-    """The windows of every version, by version, role and time; arguments as of `latest`."""
+    cards: Iterable[Scorecard], *, until: int | None = None, offsets: Mapping[int, int] | None = None,
+    kept: Kept | None = None,
+) -> list[Pane]:  # fmt: skip
+    """The windows of every version, by version, role and time; `kept` has those that are not to be made again.
+
+    The other arguments are as of `latest`.
+    """
+    kept = kept or Kept()
     grouped: dict[tuple[str, bool, int], list[Scorecard]] = {}
     for card in latest(cards, until=until, offsets=offsets):
         grouped.setdefault((card.version, card.shadow, card.window), []).append(card)
-    return [_pane(grouped[key]) for key in sorted(grouped)]
+    return [kept.of(("pane", *key), grouped[key], partial(_pane, grouped[key])) for key in sorted(grouped)]
 
 
 def _pane(cards: list[Scorecard]) -> Pane:

@@ -19,7 +19,9 @@ _NEAR = 0.05
 _ERRORS = 3.0  # standard errors
 
 
-def of_errors(watched: Watch, now: int, before: int, *, binary: bool, lasting: int = 86_400_000) -> list[Finding]:
+def of_errors(
+    watched: Watch, now: int, before: int, *, binary: bool, lasting: int = 86_400_000, window: int = 0
+) -> list[Finding]:
     """What the change detectors say: `alarm` while one stands, and at the look after one was raised.
 
     Labels that are mostly the opposite of what a good binary model says are not a worse model: they look turned over,
@@ -31,14 +33,17 @@ def of_errors(watched: Watch, now: int, before: int, *, binary: bool, lasting: i
         before: the event time of the look before.
         binary: whether the task is.
         lasting: an alarm of ADWIN, which has adapted at once, stands for so long (ms).
+        window: of scorecards (ms): the one in which an alarm falls must be over before the alarm is confirmed, as only
+            a whole one can be judged for faults; 0: there are none.
     """
     if not watched.state.labels:
         return []
-    found = [_detected(watched, kind, (before, now), lasting) for kind in _KINDS]
+    kinds = _KINDS[:1] if watched.state.window else _KINDS
+    found = [_detected(watched, kind, (before, now), lasting, window) for kind in kinds]
     return [*found, _turned(watched.state, found, now)] if binary else found
 
 
-def _detected(watched: Watch, kind: Kind, look: tuple[int, int], lasting: int) -> Finding:
+def _detected(watched: Watch, kind: Kind, look: tuple[int, int], lasting: int, window: int) -> Finding:
     state = watched.state
     trigger: Trigger = "errors" if kind == "errors" else "loss"
     track = state.errors if kind == "errors" else state.loss
@@ -55,8 +60,13 @@ def _detected(watched: Watch, kind: Kind, look: tuple[int, int], lasting: int) -
         trigger=trigger, metric=f"rise_of_{kind}", level="alarm", n=n, window=(since, max(look[1], alarm.at)),
         words=f"{what} {mean:.3g} in the last {n:,} labels, {alarm.reference:.3g} in the reference",
         value=mean, threshold=alarm.reference, weight=alarm.evidence, block=f"{alarm.partition}/{alarm.number}",
-        confirmed=_confirmed(watched, alarm),
+        confirmed=_judged(alarm.at, window) <= look[1] and _confirmed(watched, alarm),
     )  # fmt: skip
+
+
+def _judged(at: int, window: int) -> int:
+    """From when on the window that a moment is in is whole (ms)."""
+    return at - at % window + window if window else at
 
 
 def _confirmed(watched: Watch, alarm: Alarm) -> bool:

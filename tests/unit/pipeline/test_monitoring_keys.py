@@ -1,0 +1,87 @@
+"""The keys of monitoring and retraining: what they mean together, and what the analyst makes of them."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.monitor.analyst.terms import terms_of
+from shared.adapters.pipeline_yaml import read_tree
+from shared.core.pipeline import PipelineSpec
+from shared.core.pipeline_file import Mistakes, decode
+
+DATA, PIPELINES = Path(__file__).parents[2] / "data", Path(__file__).parents[3] / "pipelines"
+DAY = 86_400_000
+
+
+def _decoded(**sections: Any) -> PipelineSpec:
+    return decode({**_tree(DATA / "parcels"), **sections}, "pipeline.yaml")
+
+
+def _tree(folder: Path) -> dict[str, Any]:
+    tree = copy.deepcopy(read_tree(folder / "pipeline.yaml"))
+    assert isinstance(tree, dict)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "where", "what"),
+    [
+        ("monitoring", {"window": "1d", "rolling": "6h"}, "monitoring.rolling", "6h is shorter than a window (1d)"),
+        ("monitoring", {"rises": []}, "monitoring.rises", "are not rising shares"),
+        ("monitoring", {"rises": [0.2, 0.1]}, "monitoring.rises", "are not rising shares"),
+        ("monitoring", {"rises": [0, 0.1]}, "monitoring.rises", "are not rising shares"),
+        ("monitoring", {"detector": "adwin", "rises": [0.1]}, "monitoring.rises", "has no meaning with adwin"),
+        ("monitoring", {"detector": "ddm"}, "monitoring.detector", "is none of adwin, cusum"),
+        ("monitoring", {"minimum": 0}, "monitoring.minimum", "0 is too small"),
+        ("monitoring", {"drift": {"action": "ask"}}, "monitoring.drift.action", "is none of retrain, show"),
+        ("retraining", {"cooldown": "0s"}, "retraining.cooldown", "would let every look ask"),
+        ("retraining", {"every": "0s"}, "retraining.every", "would ask at every look"),
+        ("retraining", {"labels": 0}, "retraining.labels", "0 is too small"),
+        ("retraining", {"often": True}, "retraining.often", "is no known key"),
+    ],
+)
+def test_each_mistake_is_told_with_its_path(section: str, keys: dict[str, Any], where: str, what: str) -> None:
+    """One wrong key is one mistake, at its path and in words."""
+    with pytest.raises(Mistakes) as caught:
+        _decoded(**{section: keys})
+    (mistake,) = caught.value.mistakes
+    assert mistake.path == where
+    assert what in str(mistake)
+
+
+def test_a_goal_is_of_the_share_that_is_counted() -> None:
+    """A goal within 15 % where errors up to 10 % count as right could never be told: it is a mistake."""
+    tree = _tree(PIPELINES / "heavy_equipment")
+    tree["monitoring"]["within"] = 0.1
+    with pytest.raises(Mistakes, match=r"within_15 +is not counted, within_10 is; add `within: 0.15`"):
+        decode(tree, "pipeline.yaml")
+
+
+def test_nothing_need_be_written() -> None:
+    """Without any key: seven windows, a weekly clock and cool-down, features shown, 200 labels at least."""
+    terms = terms_of(_decoded(monitoring={}))
+    assert (terms.window, terms.rolling) == (DAY, 7 * DAY)
+    assert (terms.policy.every, terms.policy.cooldown, terms.policy.labels) == (7 * DAY, 7 * DAY, None)
+    assert (terms.policy.drift, terms.policy.minimum, terms.detectors.detector) == ("show", 200, "cusum")
+
+
+def test_every_key_reaches_the_analyst() -> None:
+    """What is written is what detectors, feature monitor, faults and policy go by, in ms of event time."""
+    monitoring = {
+        "window": "6h", "rolling": "2d", "detector": "adwin", "minimum": 50, "drift": {"action": "retrain"},
+        "goal": {"accuracy": 0.9},
+    }  # fmt: skip
+    spec = _decoded(monitoring=monitoring, retraining={"cooldown": "3d", "every": None, "labels": 10_000})
+    terms = terms_of(spec)
+    assert (terms.window, terms.rolling, terms.goal) == (DAY // 4, 2 * DAY, {"accuracy": 0.9})
+    assert (terms.detectors.detector, terms.detectors.cooldown, terms.detectors.minimum) == ("adwin", 3 * DAY, 50)
+    assert (terms.drift.minimum, terms.faults.minimum, terms.policy.minimum) == (50, 50, 50)
+    assert (terms.policy.every, terms.policy.labels, terms.policy.drift) == (None, 10_000, "retrain")
+    assert (terms.policy.settle, terms.policy.delay) == (DAY // 4, round(spec.labels.horizon * 1_000))
+
+
+def test_rises_are_those_that_are_written() -> None:
+    """A rare class needs smaller rises than five points."""
+    assert terms_of(_decoded(monitoring={"rises": [0.002, 0.01]})).detectors.rises == (0.002, 0.01)
