@@ -27,6 +27,7 @@ from shared.core.scorecards import real
 
 CONDITION = "if the concept has not changed"
 BACKTESTED = 8  # past windows without which no interval can be given
+_KEPT = 0.95  # of a window's weight a window later: after twenty it counts a third
 _RIDGE = 2.0  # windows' worth of belief that all answers are equally wrong
 _NOTHING = 1e-9
 _MIDDLES = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
@@ -97,12 +98,20 @@ def curve(hits: Values, labelled: Values) -> Values:
 def _by_scores(past: Sequence[Sums], now: Sums, task: Task, threshold: float) -> Values:
     """The accuracy expected of each window by those before it, (m + 1,), `now` the last; NaN without scores."""
     scores = _rows([sums.scores for sums in (*past, now)])
-    hits = np.cumsum(_rows([(), *(sums.hits for sums in past)]), axis=0)
-    seen = np.cumsum(_rows([(), *(sums.labelled_scores for sums in past)]), axis=0)
+    hits = _remembered(_rows([(), *(sums.hits for sums in past)]))
+    seen = _remembered(_rows([(), *(sums.labelled_scores for sums in past)]))
     means = np.array([curve(*row) for row in zip(hits, seen, strict=True)])
     right = means if task == "multiclass" else _right(means, threshold)
     n = scores.sum(axis=1)
     return np.asarray(np.divide((scores * right).sum(axis=1), n, out=np.full(len(n), np.nan), where=n > 0))
+
+
+def _remembered(rows: Values) -> Values:
+    """For each row the sum of all up to it, the older ones fading."""
+    summed = rows.copy()
+    for i in range(1, len(rows)):
+        summed[i] += _KEPT * summed[i - 1]
+    return summed
 
 
 def _right(means: Values, threshold: float) -> Values:
