@@ -1,4 +1,4 @@
-"""`tailrace monitor recompute PIPELINE`: whether the monitor's figures are right, worked out again from the topics."""
+"""`tailrace monitor`: the present picture, and whether its figures are right, worked out again from the topics."""
 
 import os
 import sys
@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from tailrace.cli import monitor_picture
+
 monitor = typer.Typer(name="monitor", no_args_is_help=True, help="Look at what the monitor says, and check it.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(monitor)
+
+
+monitor.command()(monitor_picture.status)
+monitor.command()(monitor_picture.report)
 
 
 @monitor.callback()
