@@ -162,3 +162,46 @@ def bad(
         verdict = bad_input(loaded, records, seed, Path(folder), to_stderr)
     emit(verdict, as_json, lambda: words(verdict))
     raise typer.Exit(0 if verdict.ok else 1)
+
+
+@verify.command()
+def monitor(
+    pipeline: Annotated[str, typer.Argument(help="Folder, pipeline.yaml or name.")] = "flights",
+    *,
+    records: Annotated[int, typer.Option(min=1_000, help="Predictions to observe.")] = 200_000,
+    observer_kills: Annotated[int, typer.Option(min=0, help="SIGKILLs of observers; some lose their disk.")] = 30,
+    analyst_kills: Annotated[int, typer.Option(min=0, help="SIGKILLs of the analyst.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Decides labels, transactions and faults.")] = 1,
+    planted: Annotated[str, typer.Option(help="A bug that must be found: drop, double or altered.")] = "",
+    keep: Annotated[str, typer.Option(help="Folder for logs and the broker's data if a promise was broken.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Let labels come late, early, twice and wrong while observers die: every figure must equal the recomputation.
+
+    On an embedded stack of its own. Scorers' transactions are made up (three in ten are aborted); label router,
+    observers and analyst are the real ones. With `--planted drop` observers miss some labels, with `double` they see
+    some twice, with `altered` a scorecard is forged: it must be found, and the exit code is 1.
+
+    Example: `tailrace verify monitor flights --records 20000 --observer-kills 6 --seed 7`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from shared.core.errors import UserError  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.proof.monitor import prove_monitor  # noqa: PLC0415 - the same
+    from tailrace.proof.monitor_plan import PLANTED, Request  # noqa: PLC0415 - the same
+    from tailrace.proof.monitor_verdict import words  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    loaded = load_pipeline(pipeline)
+    if planted not in {"", *PLANTED}:
+        raise UserError(f"--planted {planted} is no known bug", remedy=", ".join(PLANTED))
+    request = Request(records, observer_kills, analyst_kills, seed, planted)
+    home = tempfile.TemporaryDirectory(prefix="tailrace-proof-", ignore_cleanup_errors=True)
+    with stoppable(), home as folder:
+        verdict = prove_monitor(loaded, request, Path(folder), to_stderr, Path(keep) if keep else None)
+    emit(verdict, as_json, lambda: words(verdict))
+    raise typer.Exit(0 if verdict.ok else 1)
