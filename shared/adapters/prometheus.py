@@ -6,7 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-from shared.core.metrics import MAX_CODES, MAX_SERIES, METRICS, OTHER, Kind, Metric, MetricName, ordered
+from shared.core.metric_rows import OTHER, Kind, Metric
+from shared.core.metrics import MAX_CODES, MAX_SERIES, METRICS, MetricName, ordered
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

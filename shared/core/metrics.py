@@ -4,17 +4,17 @@ One table, so that mypy rejects a mistyped name, dashboards and alerts have one 
 from outside can become a label: a closed label takes the listed values, an open one a bounded shape.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, Protocol
 
 from shared.core import reasons
+from shared.core.metric_rows import Kind, Metric, counter, gauge, histogram
+from shared.core.monitor_metrics import MONITOR_METRICS, MonitorMetricName
 
-Kind = Literal["counter", "gauge", "histogram"]
 Outcome = Literal["prediction", "feature", "routed", "folded"]
 MetricName = Literal[
+    MonitorMetricName,
     "tailrace_records_total",
     "tailrace_dead_letters_total",
     "tailrace_batches_total",
@@ -54,43 +54,10 @@ MetricName = Literal[
     "tailrace_build_info",
 ]
 
-OTHER: Final = "other"
 MAX_SERIES: Final = 1_000
 """Series that one metric may have; whatever comes after is counted under `other`."""
 MAX_CODES: Final = 64
 """Distinct values of a `reason` label that one metric may have."""
-
-# What an open label may look like. A label that is neither closed nor here does not exist (`_metric` sees to it).
-_SHAPES: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
-    {
-        "partition": re.compile(r"[0-9]{1,5}"),
-        "reason": re.compile(r"[a-z][a-z0-9_]{0,39}"),
-        "pipeline": re.compile(r"[A-Za-z0-9._-]{1,100}"),
-        "version": re.compile(r"[A-Za-z0-9._+:-]{1,64}"),
-        "digest": re.compile(r"[A-Za-z0-9:]{1,80}"),
-        "runtime": re.compile(r"[a-z0-9_-]{1,20}"),
-        "service": re.compile(r"[a-z][a-z0-9._-]{0,39}"),
-        "python": re.compile(r"[0-9][A-Za-z0-9.+]{0,15}"),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One row of the table. `values` holds the closed labels; a label of `labels` that is not in it is open."""
-
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def clean(self, label: str, value: str) -> str:
-        """The value as it may be exported: itself where the label allows it, else `other`."""
-        closed = self.values.get(label)
-        if closed is not None:
-            return value if value in closed else OTHER
-        return value if _SHAPES[label].fullmatch(value) else OTHER
 
 
 class Metrics(Protocol):
@@ -136,30 +103,6 @@ def ordered(name: MetricName, kind: Kind, labels: Mapping[str, str]) -> tuple[st
     return tuple(metric.clean(label, labels[label]) for label in metric.labels)
 
 
-def _metric(kind: Kind, meaning: str, *open_labels: str, **closed: str) -> Metric:
-    if unknown := [label for label in open_labels if label not in _SHAPES]:
-        raise ValueError(f"open labels without a shape: {unknown}")
-    return Metric(
-        kind=kind,
-        help=meaning,
-        labels=(*open_labels, *closed),
-        values=MappingProxyType({label: frozenset(values.split()) for label, values in closed.items()}),
-    )
-
-
-def _counter(meaning: str, *open_labels: str, **closed: str) -> Metric:
-    return _metric("counter", meaning, *open_labels, **closed)
-
-
-def _gauge(meaning: str, *open_labels: str, **closed: str) -> Metric:
-    return _metric("gauge", meaning, *open_labels, **closed)
-
-
-def _histogram(meaning: str, buckets: tuple[float, ...], **closed: str) -> Metric:
-    row = _metric("histogram", meaning, **closed)
-    return Metric(row.kind, row.help, row.labels, buckets, row.values)
-
-
 _SIZES = (1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0)
 _STEPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # Finer between 5 and 50 ms, where the promise on latency lies; up to 10 minutes, where recovery shows.
@@ -171,78 +114,77 @@ _LOOKUPS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 
 METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
     {
-        "tailrace_records_total": _counter(
+        **MONITOR_METRICS,  # type: ignore[dict-item] # keys of mappings are invariant; a test holds names and rows together
+        "tailrace_records_total": counter(
             "Records whose outcome was committed.",
             "pipeline",
             outcome="prediction feature routed folded dead_letter control skipped",
         ),
-        "tailrace_dead_letters_total": _counter(
+        "tailrace_dead_letters_total": counter(
             "Dead letters committed, by reason.", "pipeline", reason=" ".join(sorted(reasons.ALL))
         ),
-        "tailrace_batches_total": _counter("Batches that were read and not empty."),
-        "tailrace_batch_records": _histogram("Records in a batch.", _SIZES),
-        "tailrace_batch_seconds": _histogram("Time that each stage of a batch took.", _STEPS, stage="step transaction"),
-        "tailrace_batch_limit_records": _gauge("Largest batch that the pacer allows now."),
-        "tailrace_transactions_total": _counter(
-            "How transactions ended.", result="committed aborted fenced indefinite"
-        ),
-        "tailrace_rebalances_total": _counter("Changes of the assignment.", event="assigned revoked lost"),
-        "tailrace_controls_total": _counter(
+        "tailrace_batches_total": counter("Batches that were read and not empty."),
+        "tailrace_batch_records": histogram("Records in a batch.", _SIZES),
+        "tailrace_batch_seconds": histogram("Time that each stage of a batch took.", _STEPS, stage="step transaction"),
+        "tailrace_batch_limit_records": gauge("Largest batch that the pacer allows now."),
+        "tailrace_transactions_total": counter("How transactions ended.", result="committed aborted fenced indefinite"),
+        "tailrace_rebalances_total": counter("Changes of the assignment.", event="assigned revoked lost"),
+        "tailrace_controls_total": counter(
             "Control records met in the input.", result="applied ignored forged revoked"
         ),
-        "tailrace_partitions_assigned": _gauge("Partitions that this worker owns."),
-        "tailrace_partitions_stopped": _gauge("Owned partitions that are stopped and need an operator."),
-        "tailrace_high_watermark": _gauge("Offset after the last record of the partition.", "partition"),
-        "tailrace_last_stable_offset": _gauge(
+        "tailrace_partitions_assigned": gauge("Partitions that this worker owns."),
+        "tailrace_partitions_stopped": gauge("Owned partitions that are stopped and need an operator."),
+        "tailrace_high_watermark": gauge("Offset after the last record of the partition.", "partition"),
+        "tailrace_last_stable_offset": gauge(
             "Offset up to which read_committed readers see; below the high watermark while a transaction is open.",
             "partition",
         ),
-        "tailrace_committed_offset": _gauge("Offset that this worker committed last.", "partition"),
-        "tailrace_event_time_seconds": _gauge(
+        "tailrace_committed_offset": gauge("Offset that this worker committed last.", "partition"),
+        "tailrace_event_time_seconds": gauge(
             "Event time of the partition's last scored record, in seconds since 1970 UTC.", "partition"
         ),
-        "tailrace_latency_seconds": _histogram("Time from a record's append to the commit of its outcome.", _LATENCIES),
-        "tailrace_loop_turn_age_seconds": _gauge("Time since the loop last turned."),
-        "tailrace_worker_restarts_total": _counter(
+        "tailrace_latency_seconds": histogram("Time from a record's append to the commit of its outcome.", _LATENCIES),
+        "tailrace_loop_turn_age_seconds": gauge("Time since the loop last turned."),
+        "tailrace_worker_restarts_total": counter(
             "Workers that the supervisor started again.", reason="exit signal watchdog fenced memory unhealthy"
         ),
-        "tailrace_lookups_total": _counter(
+        "tailrace_lookups_total": counter(
             "Feature look-ups, one a record and group.",
             result="hit local_hit miss stale wrong_entity wrong_schema corrupt timeout down",
         ),
-        "tailrace_lookup_seconds": _histogram("Round trips to the feature cache.", _LOOKUPS),
-        "tailrace_breaker_state": _gauge("Breaker before the feature cache: 0 closed, 1 half open, 2 open."),
-        "tailrace_feature_updates_total": _counter(
+        "tailrace_lookup_seconds": histogram("Round trips to the feature cache.", _LOOKUPS),
+        "tailrace_breaker_state": gauge("Breaker before the feature cache: 0 closed, 1 half open, 2 open."),
+        "tailrace_feature_updates_total": counter(
             "Updates that the feature writer met.", result="newer older duplicate invalid"
         ),
-        "tailrace_aggregate_events_total": _counter(
+        "tailrace_aggregate_events_total": counter(
             "What became of records in entity aggregates, one a record and group; `gone`: needed, but deleted.",
             result="added repeated late unknown no_entity gone",
         ),
-        "tailrace_aggregate_records": _gauge("Records that aggregates hold in memory."),
-        "tailrace_labels_total": _counter(
+        "tailrace_aggregate_records": gauge("Records that aggregates hold in memory."),
+        "tailrace_labels_total": counter(
             "Labels by their last status; one that waits for its observation has none yet.",
             status="matched corrected late orphaned duplicate conflicting unsampled",
         ),
-        "tailrace_journal_entries_total": _counter(
+        "tailrace_journal_entries_total": counter(
             "Entries of the journal that are no labels, and what was peculiar about observations.",
             entry="observations shadows stray repeated expired ticks invalid",
         ),
-        "tailrace_monitor_watermark_seconds": _gauge(
+        "tailrace_monitor_watermark_seconds": gauge(
             "How far event time has come in a partition of the journal, in seconds since 1970 UTC.", "partition"
         ),
-        "tailrace_monitor_ids": _gauge("Records that the observer remembers.", "partition"),
-        "tailrace_predictions_total": _counter("Predictions committed, by model version.", "version"),
-        "tailrace_flagged_total": _counter(
+        "tailrace_monitor_ids": gauge("Records that the observer remembers.", "partition"),
+        "tailrace_predictions_total": counter("Predictions committed, by model version.", "version"),
+        "tailrace_flagged_total": counter(
             "Predictions committed with a flag.", flag="degraded stale out_of_range unseen"
         ),
-        "tailrace_epoch_in_force": _gauge("Rollout epoch that scores the partition.", "partition"),
-        "tailrace_model_info": _gauge("Models that are loaded; always 1.", "version", "digest", "runtime"),
-        "tailrace_model_loads_total": _counter("Attempts to load a model.", result="loaded refused failed"),
-        "tailrace_model_refusals_total": _counter("Models that were refused, by the check that failed.", "reason"),
-        "tailrace_trace_spans_total": _counter("Spans handed to the exporter.", result="exported failed"),
-        "tailrace_trace_contexts_malformed_total": _counter("Trace contexts of records that were not W3C."),
-        "tailrace_build_info": _gauge(
+        "tailrace_epoch_in_force": gauge("Rollout epoch that scores the partition.", "partition"),
+        "tailrace_model_info": gauge("Models that are loaded; always 1.", "version", "digest", "runtime"),
+        "tailrace_model_loads_total": counter("Attempts to load a model.", result="loaded refused failed"),
+        "tailrace_model_refusals_total": counter("Models that were refused, by the check that failed.", "reason"),
+        "tailrace_trace_spans_total": counter("Spans handed to the exporter.", result="exported failed"),
+        "tailrace_trace_contexts_malformed_total": counter("Trace contexts of records that were not W3C."),
+        "tailrace_build_info": gauge(
             "What runs here; always 1. Join on it for the pipeline of the other series.",
             *("service", "pipeline", "version", "python"),
         ),

@@ -25,6 +25,9 @@ TopicName = Literal[
     "errors",
     "verdicts",
     "retrain",
+    "asks",
+    "analyst.cards",
+    "analyst.memory",
     "models",
     "rollouts",
     "workers",
@@ -88,13 +91,15 @@ TABLE: dict[TopicName, Row] = {
         "version, partition", "ErrorBlock", "delete", 30 * DAY, "observer", "analyst", "monitor", single=True
     ),
     "verdicts": Row(
-        "version, metric", "Verdict", "compact,delete", 90 * DAY, "analyst", "console, retrainer", "monitor",
-        single=True,
+        "version, metric or window", "Verdict or WindowFigures", "compact,delete", 90 * DAY, "analyst",
+        "console, retrainer", "monitor", single=True,
     ),
-    "retrain": Row(
-        "pipeline", "retrain request", "delete", 30 * DAY, "analyst, operator, schedule", "retrainer", "retraining",
-        single=True,
+    "retrain": Row("pipeline", "RetrainRequest", "delete", 30 * DAY, "analyst", "retrainer", "monitor", single=True),
+    "asks": Row("id", "Ask", "delete", 30 * DAY, "operator", "analyst", "monitor", single=True),
+    "analyst.cards": Row(
+        "as in scorecards", "as in scorecards", "compact", None, "analyst", "analyst", "monitor", single=True
     ),
+    "analyst.memory": Row("pipeline", "memory, packed", "compact", None, "analyst", "analyst", "monitor", single=True),
     "models": Row(
         "pipeline/epoch", "Rollout", "compact", None, "rollout, operator", "scorer, ingest, analyst", single=True
     ),

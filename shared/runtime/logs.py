@@ -70,6 +70,13 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+def quieten(*names: str) -> None:
+    """Let these libraries speak of errors only, unless everything is asked for: each rebalance is a page to them."""
+    if logging.getLogger().level > logging.DEBUG:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def bound(**context: Unpack[Context]) -> AbstractContextManager[None]:
     """Put these fields on every line that this thread logs inside the block."""
     return structlog.contextvars.bound_contextvars(**context)

@@ -138,12 +138,14 @@ class PrivacySettings(Section, frozen=True, kw_only=True):
 class MonitorSettings(Section, frozen=True, kw_only=True):
     """Where the observer keeps what it remembers: a folder of its own disk, and one for checkpoints (empty: none).
 
-    Without `state` it is in the state folder. A checkpoint is written every so many seconds.
+    Without `state` it is in the state folder. A checkpoint is written every so many seconds. The analyst looks at
+    everything every `turn` seconds.
     """
 
     state: str = ""
     checkpoints: str = ""
     checkpoint_every: Seconds = 300.0
+    turn: Seconds = 2.0
 
 
 class Settings(Section, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 import math
 
-from shared.core.metrics import Kind, MetricName, ordered
+from shared.core.metric_rows import Kind
+from shared.core.metrics import MetricName, ordered
 
 Series = tuple[MetricName, tuple[str, ...]]
 

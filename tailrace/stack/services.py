@@ -83,12 +83,18 @@ def observers(order: Order) -> list[Program]:
     return [_worker(order, "services.monitor.observer.main", f"observer-{order.pipeline.name}", 0)]
 
 
+def analyst(order: Order) -> list[Program]:
+    """The process that looks at what observers publish, and decides."""
+    return [_worker(order, "services.monitor.analyst.main", f"analyst-{order.pipeline.name}", 0)]
+
+
 SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "scorer": scorers,
     "features": feature_writer,
     "aggregates": aggregates,
     "labels": label_router,
     "observer": observers,
+    "analyst": analyst,
 }
 
 

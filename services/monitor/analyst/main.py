@@ -1,0 +1,81 @@
+"""The analyst: `python -m services.monitor.analyst.main PIPELINE`. Wiring only."""
+
+import asyncio
+import signal
+import sys
+import time
+
+from services.monitor.analyst.app import Analyst, Around, Topics
+from services.monitor.analyst.ledger import KafkaLedger
+from services.monitor.analyst.saying import Sayings
+from services.monitor.analyst.showing import Showing
+from services.monitor.analyst.subjects import Subjects
+from services.monitor.analyst.terms import terms_of
+from services.monitor.bundles import bundle_reader
+from shared.adapters.faust_app import Reading, faust_app, run
+from shared.adapters.kafka.sink import KafkaSink
+from shared.adapters.kafka.table import TableReader
+from shared.core.topics import topic
+from shared.runtime.fetch import Fetcher
+from shared.runtime.follow import RolloutFollower
+from shared.runtime.logs import quieten
+from shared.runtime.model_files import model_cache, public_key, state_folder
+from shared.runtime.worker import Worker, exit_code, worker
+
+FETCH = 20.0  # s at most for a bundle: a turn waits for it, and is watched
+
+
+def main(where: str) -> None:
+    """Watch over one pipeline until told to stop.
+
+    Raises:
+        UserError: the pipeline file or a setting is wrong.
+    """
+    with worker("analyst", where, checks=("assignment", "model")) as w:
+        quieten("faust", "mode", "aiokafka", "shared.adapters.faust_app")
+        spec = w.pipeline.spec
+        ledger = _ledger(w)
+        names = Topics(topic(spec.name, "errors"), topic(spec.name, "asks"))
+        around = Around(w.health, Showing(w.metrics), w.clock, w.watchdog.step)
+        sayings = Sayings(topic(spec.name, "verdicts"), topic(spec.name, "retrain"), w.clock)
+        analyst = Analyst(terms_of(spec), names, ledger, _subjects(w), sayings, around)
+        reading = Reading(
+            w.group, topic(spec.name, "scorecards"), topic(spec.name, "analyst.cards"), (names.errors, names.asks),
+            state_folder() / "analyst" / spec.name / str(w.settings.worker.slot), w.settings.loop.session_timeout,
+            w.settings.monitor.turn,
+        )  # fmt: skip
+        try:
+            asyncio.run(_until_told(w, reading, analyst))
+        finally:
+            ledger.close()
+
+
+async def _until_told(w: Worker, reading: Reading, analyst: Analyst) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run(faust_app(w.kafka, reading, analyst), stop)
+
+
+def _ledger(w: Worker) -> KafkaLedger:
+    name, limits = topic(w.pipeline.spec.name, "analyst.memory"), w.settings.loop
+
+    def sink() -> KafkaSink:
+        return KafkaSink(
+            w.kafka, transactional_id=w.group, transaction_timeout=limits.transaction_timeout,
+            call_timeout=limits.call_timeout, clock=w.clock, turn=w.health.turn,
+        )  # fmt: skip
+
+    return KafkaLedger(name, w.pipeline.spec.name, sink, TableReader(w.kafka, name, limits.call_timeout * 2))
+
+
+def _subjects(w: Worker) -> Subjects:
+    spec, settings, state = w.pipeline.spec, w.settings, state_folder()
+    reader = TableReader(w.kafka, topic(spec.name, "models"), settings.loop.call_timeout * 2)
+    fetcher = Fetcher(model_cache(settings.models, state), settings.mlflow, w.clock, time.sleep)
+    fetch = bundle_reader(spec, fetcher, public_key(settings.models, state), min(settings.models.timeout, FETCH))
+    return Subjects(RolloutFollower(reader, spec.name, lambda _: None), fetch, w.clock)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(sys.argv[1])))
