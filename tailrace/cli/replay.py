@@ -40,6 +40,9 @@ def replay(
     no_wait_features: Annotated[
         bool, typer.Option("--no-wait-features", help="Do not wait for the feature writer.")
     ] = False,
+    no_wait_labels: Annotated[
+        bool, typer.Option("--no-wait-labels", help="Send labels at their time, however far the scorer is behind.")
+    ] = False,
     max_lag: Annotated[
         int, typer.Option(min=0, help="Pause while the scorer lags by more records; 0: never.")
     ] = 20_000,
@@ -56,7 +59,8 @@ def replay(
     """Publish a pipeline's history (or a FILE of records) in event-time order, as it would have come.
 
     Records go to the topic records, feature updates ahead of them to features, labels at their own later time to
-    labels. An interrupted replay goes on with --resume: the last second may be sent twice, nothing is left out.
+    labels, once the scorer has come to it. An interrupted replay goes on with --resume: the last second may be sent
+    twice, nothing is left out.
 
     Example: tailrace replay flights --from 2013-02-01 --rate 5000
     """
@@ -74,6 +78,7 @@ def replay(
         resume=resume,
         bad_rows=bad_rows,
         wait_features=not no_wait_features,
+        wait_labels=not no_wait_labels,
         max_lag=max_lag,
         lockstep=lockstep,
         trace_sample=trace_sample,

@@ -119,7 +119,8 @@ def first_seen(messages: list[Message]) -> dict[str, list[int]]:
 
 def command(shop: Pipeline, kafka: str, *more: str) -> "subprocess.Popen[str]":
     """`tailrace replay` in a process of its own, at 2,000 records/s."""
-    arguments = [str(shop.folder), "--rate", "2000", "--no-wait-features", "--max-lag", "0", "--json", *more]
+    free = ("--no-wait-features", "--no-wait-labels", "--max-lag", "0")
+    arguments = [str(shop.folder), "--rate", "2000", *free, "--json", *more]
     env = os.environ | {"TAILRACE_KAFKA__BOOTSTRAP_SERVERS": kafka, "TAILRACE_STATE": str(shop.folder / "state")}
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -267,7 +268,9 @@ def test_lockstep_waits_for_a_rollout(kafka: str, shop: Pipeline, files: History
         post("models", Rollout(name, epoch, BundleRef(str(epoch), "file:///x", "d"), "active"))
     for partition, epoch in ((0, 1), (1, 1), (0, 2)):
         post("rollouts", Application(partition, epoch, epoch, "barrier", str(epoch), epoch))
-    run = Run(shop, files, kafka, Options(state=tmp_path, max_lag=0, wait_features=False, lockstep=True))
+    run = Run(
+        shop, files, kafka, Options(state=tmp_path, max_lag=0, wait_features=False, wait_labels=False, lockstep=True)
+    )
 
     run.wait_for("epoch 2 does not act yet in partition 1")
     before = read(kafka, f"{name}.records")

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from services.ingest.replay.gates import FeatureGate, LagGate
+from services.ingest.replay.held import LabelGate
 from services.ingest.replay.lockstep import LockstepGate, NoTrainings, Trainings
 from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Selection
@@ -32,7 +33,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to replay.
 
     `rate` in records/s and `speed` in seconds of event time a second (0: no limit; not both), `max_lag` in records
-    (0: no limit), `lead_ms` how far ahead features go. `state` is the folder that remembers progress.
+    (0: no limit), `lead_ms` how far ahead features go, `wait_labels` whether labels wait for the scorer. `state` is the
+    folder that remembers progress.
     """
 
     state: Path
@@ -42,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     bad_rows: BadRows = "refuse"
     wait_features: bool = True
+    wait_labels: bool = True
     max_lag: int = 20_000
     lockstep: bool = False
     trace_sample: float = 0.01
@@ -131,4 +134,5 @@ def _gates(spec: PipelineSpec, conf: dict[str, Any], options: Options, stack: Ex
         view = stack.enter_context(closing(KafkaRollouts(conf, spec.name)))
         local = spec.rollout.activation == "local"
         lockstep = LockstepGate(view, records.partitions, trainings, lag.ask, local=local)
-    return Gates(features=features, lag=lag, lockstep=lockstep)
+    labels = LabelGate(records, scorer, records.partitions, SystemClock()) if options.wait_labels else None
+    return Gates(features=features, lag=lag, labels=labels, lockstep=lockstep)

@@ -90,10 +90,13 @@ class Replayer:
         try:
             if (gate := self._gates.features) is not None:
                 self._wait_for(Asking(gate.begin), self._gates.features_timeout, _NO_BROKER)
+            if (held := self._gates.labels) is not None:
+                self._wait_for(Asking(held.begin), self._gates.features_timeout, _NO_BROKER)
             for part in slices(items, SLICE_MS):
                 self._slice(part)
                 if self._stopped:
                     break
+            self._let_go()
             self._save(done=not self._stopped)
         except Unavailable as error:
             raise UserError(
@@ -130,7 +133,8 @@ class Replayer:
         if self._stopped or not self._wait_for(self._gates.lag):
             return
         for item in chunk:
-            self._send(item)
+            self._pass(item)
+        self._release()
         messages = self._counts.sent[Kind.RECORD] + self._counts.extras
         if self._hooks.on_sent is not None:
             self._hooks.on_sent(messages)
@@ -140,6 +144,30 @@ class Replayer:
         if now - self._told >= _TELL_EVERY:
             self._tell()
         self._rest(0.0)
+
+    def _pass(self, item: Item) -> None:
+        """Send a record; a label waits until the scorer has come to its time."""
+        if item.kind is Kind.LABEL and (gate := self._gates.labels) is not None:
+            gate.hold(item)
+        else:
+            self._send(item)
+
+    def _release(self) -> None:
+        if (gate := self._gates.labels) is not None:
+            for item in gate.ready():
+                self._send(item)
+
+    def _let_go(self) -> None:
+        """The labels that are left, as the scorer comes to them; all of them where none is running."""
+        gate = self._gates.labels
+        while gate is not None and gate.reason() and not self._stopped:
+            self._release()
+            if gate.hopeless:
+                for item in gate.give_up():
+                    self._send(item)
+            if self._clock.monotonic() - self._told >= _TELL_EVERY:
+                self._tell(gate.reason())
+            self._rest(_LOOK_EVERY)
 
     def _send(self, item: Item, done: Callable[[int, int], None] | None = None) -> None:
         topic = self._topics[item.kind]
@@ -156,6 +184,8 @@ class Replayer:
             added = 2
         if self._gates.lag is not None:
             self._gates.lag.sent(added)
+        if self._gates.labels is not None:
+            self._gates.labels.sent(item.key, added)
 
     def _trace(self) -> Headers:
         ids = self._random.randbytes(24).hex()

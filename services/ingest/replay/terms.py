@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from services.ingest.replay.gates import FeatureGate, Gate, LagGate
+from services.ingest.replay.held import LabelGate
 from shared.core.records import Headers
 
 Acknowledged = Callable[[int, int], None]
@@ -57,10 +58,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What to wait for (None: nothing), and for how long (s)."""
+    """What to wait for (None: nothing), and for how long (s). At `labels` only labels wait; records go on."""
 
     features: FeatureGate | None = None
     lag: LagGate | None = None
+    labels: LabelGate | None = None
     lockstep: Gate | None = None
     features_timeout: float = 60.0
     lockstep_timeout: float = 600.0
