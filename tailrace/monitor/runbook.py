@@ -67,6 +67,10 @@ ADVICE: dict[str, Advice] = {
         "Labels are turned over", "Labels say the opposite of a model that was right before.",
         "Ask whoever sends labels whether true and false were exchanged. Nothing is retrained on them.",
     ),
+    "clock": Advice(
+        "A clock runs ahead", "Records come when their windows are over by event time: a clock may have jumped.",
+        "See which source sends times from the future. `monitoring.max_step` bounds what one record can do.",
+    ),
     "schedule": Advice("The clock", "A new model is due by the clock.", "Nothing."),
     "labels": Advice("Labels enough", "So many new labels came that a new model is due.", "Nothing."),
     "manual": Advice("An operator asks", "Somebody asked for a new model by hand.", "Nothing."),

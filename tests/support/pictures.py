@@ -118,6 +118,11 @@ class Past:
                 ))  # fmt: skip
         return self
 
+    def card(self, value: Scorecard | Account) -> "Past":
+        """A card of one's own, or one that comes again."""
+        self._take("scorecards", value)
+        return self
+
     def days(self, first: int, last: int, version: str = "v1", **more: Any) -> "Past":
         """Days [first, last) of a version."""
         for number in range(first, last):

@@ -14,7 +14,7 @@ NEEDS_KAFKA = (
     *("topics plan flights", "topics apply flights --json", "train flights", "replay flights own.csv"),
     *("scorer flights", "features flights", "rollout status flights", "rollout activate flights 2"),
     "rollout revoke flights 2 --json",
-    "monitor recompute flights",
+    *("monitor recompute flights", "monitor status flights --json", "monitor report flights"),
 )
 
 
