@@ -33,13 +33,17 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the malformed records and trace ids.")] = 7,
     no_kill: Annotated[bool, typer.Option("--no-kill", help="Kill no worker on the way.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the monitor's page (HTML, self-contained) here.", show_default="none")
+    ] = None,
     attach: Annotated[bool, typer.Option("--attach", help="Use the stack that `tailrace up` started.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Train on a pipeline's past, score what followed through Kafka, kill a worker, and close the books.
 
-    Ends with a summary that proves that each record has exactly one committed outcome (exit code 1 if one was lost
-    or doubled), and with the quality of the predictions where labels are known.
+    Labels come as late as they did, and the monitor joins them meanwhile. Ends with a summary that proves that each
+    record has exactly one committed outcome (exit code 1 if one was lost or doubled), with the quality of the
+    predictions where labels are known, and with what the monitor saw, by month.
 
     Example: `tailrace demo --pipeline taxi --records 50000`, `tailrace demo --from-month 6 --seed 3`
     """
@@ -59,7 +63,7 @@ def demo(
     if start and from_month is not None:
         raise UserError("both --from and --from-month are given", remedy="choose one")
     at = bound(start, "--from") if from_month is None else month(loaded.spec, from_month)
-    request = Request(records=records, rate=rate, workers=workers, seed=seed, start=at, kill=not no_kill)
+    request = Request(records=records, rate=rate, workers=workers, seed=seed, start=at, kill=not no_kill, report=report)
     external = Endpoints.from_env()
     if attach:
         settings = cli_settings()

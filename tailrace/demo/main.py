@@ -27,23 +27,23 @@ from shared.core.errors import UserError
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.demo.mix import Mix
+from tailrace.demo.monitored import Monitor, write_report
 from tailrace.demo.part import Part, choose
-from tailrace.demo.past import play_past
+from tailrace.demo.past import MONITORS, play_past, wait_for
 from tailrace.demo.quality import Answers, measure
 from tailrace.demo.screen import Screen
+from tailrace.demo.start import READY_S, start_services
 from tailrace.demo.summary import Quality, Summary
 from tailrace.demo.watch import Watch
-from tailrace.demo.words import training
+from tailrace.demo.words import name_of, training
 from tailrace.proof.audit import Account, audit, ends_of
 from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.program import Event
 from tailrace.stack.ready import is_ready
-from tailrace.stack.services import SERVICE_PROGRAMS, Order
 from tailrace.stack.stack import Stack
 from tailrace.stack.topics import ensure_topics
 
-READY_S = 60.0  # s until workers own partitions and have their model
 DRAIN_S = 90.0  # s until every record has its outcome after the last one was sent
 AUDIT_S = 60.0
 MALFORMED_EVERY = 2_000
@@ -55,7 +55,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to play.
 
     `start` is where training ends and the replay begins (ms of event time; None: see `part.choose`); `rate` in
-    records/s.
+    records/s; `report` is where the monitor's page goes (None: nowhere).
     """
 
     records: int
@@ -64,6 +64,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     start: int | None = None
     kill: bool = True
+    report: Path | None = None
 
 
 class Demo:
@@ -86,6 +87,7 @@ class Demo:
         self._conf: dict[str, Any] = client_config(settings.kafka, read_secret)
         self._sent = 0
         self._lag = 0
+        self._monitor: Monitor | None = None
         self._kill_at = float("inf")  # messages after which the victim is killed
         self._killed_at = 0.0
         self._recovery: float | None = None
@@ -104,10 +106,11 @@ class Demo:
         own = Files(files.records, files.features, files.labels)
         part = choose(spec, own, start=self._request.start, limit=self._request.records)
         report = self._train(own, part)
-        self._start_services()
+        start_services(self._pipeline, self._stack, self._request.workers, self._screen)
         if part.past:
             self._screen.step(f"playing {part.past:,} earlier records, which aggregates look back on")
             play_past(spec, own, part, self._settings.kafka, self._conf, self._stack.state.path)
+        self._monitor = Monitor(spec, self._settings, self._conf)
         starts = ends_of(self._conf, name)
         watch = Watch(self._conf, name, starts)
         watch.start()
@@ -118,10 +121,15 @@ class Demo:
             watch.stop()
         self._screen.figures(watch.view(), 0, self._sent)
         self._screen.done()
+        self._screen.step("joining the last labels")
+        wait_for(spec, self._conf, MONITORS)
+        self._monitor.look()
         self._screen.step("reading everything back with a consumer of its own (read_committed)")
         answers = Answers()
         account = audit(self._conf, name, starts, AUDIT_S, also=answers.take)
         quality = measure(spec, files, part, answers.by_id, self._screen.step)
+        if self._request.report is not None:
+            write_report(self._monitor, self._request.report)
         return self._summary(account, watch, report, quality, pace, began)
 
     def _train(self, files: Files, part: Part) -> TrainReport:
@@ -141,27 +149,6 @@ class Demo:
         said = (f"{report.records:,} records", report.estimator, figure, *runs)
         self._screen.step("  " + " · ".join(one for one in said if one))
         return report
-
-    def _start_services(self) -> None:
-        order = Order(
-            self._pipeline.folder,
-            self._stack.endpoints,
-            self._stack.state.path,
-            self._request.workers,
-            self._stack.port,
-        )
-        programs = [p for make in SERVICE_PROGRAMS.values() for p in make(order)]
-        self._stack.start(*programs)
-        self._screen.step(f"starting {', '.join(p.name for p in programs)}")
-        deadline = time.monotonic() + READY_S
-        for program in programs:
-            while not is_ready(program.address):
-                status = next(s for s in self._stack.supervisor.status() if s.name == program.name)
-                if status.state == "failed" or time.monotonic() > deadline:
-                    raise UserError(
-                        f"{program.name} is not ready ({status.last_exit or status.state})", remedy=f"see {status.log}"
-                    )
-                time.sleep(0.1)
 
     def _replay(self, files: Files, part: Part, watch: Watch) -> float:
         """Publish at the asked rate from a thread; show figures meanwhile. The records/s that were really sent."""
@@ -219,6 +206,9 @@ class Demo:
         view = watch.view()
         if view.error:
             raise UserError(view.error, remedy="look at the broker's log")
+        if self._monitor is not None:
+            self._monitor.look()
+            view.quality = f"{name_of(self._monitor.figure)} {self._monitor.now()}"
         self._screen.figures(view, self._lag, self._sent)
 
     def _drain(self, watch: Watch) -> None:
@@ -257,6 +247,7 @@ class Demo:
             quality=quality.figures if quality else {},
             labelled=quality.labelled if quality else 0,
             intervals=quality.intervals if quality else None,
+            monitor=None if self._monitor is None else self._monitor.summary(self._request.report),
             wall_s=round(time.monotonic() - began, 1),
             seed=self._request.seed,
         )

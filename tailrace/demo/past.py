@@ -4,7 +4,7 @@ A pipeline that lived before would know its entities; one that begins with the d
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,11 @@ from shared.core.topics import TopicName, topic
 from shared.runtime.settings import KafkaSettings
 from tailrace.demo.part import Part
 
+# In the order in which one waits for the other.
+SCORED: tuple[tuple[str, TopicName], ...] = (
+    ("scorer", "records"), ("aggregates-route", "records"), ("aggregates-fold", "entities"), ("features", "features"),
+)  # fmt: skip
+MONITORS: tuple[tuple[str, TopicName], ...] = (("labels", "labels"), ("observer", "journal"))
 _WAIT_S = 120.0
 _POLL_S = 0.1
 
@@ -33,19 +38,20 @@ def play_past(
     """
     selection = Selection(part.past_from, part.start, labels=False, lead_ms=part.lead_ms)
     replay(spec, files, kafka, Options(state=state, selection=selection, max_lag=part.max_lag))
+    wait_for(spec, conf, SCORED)
+
+
+def wait_for(spec: PipelineSpec, conf: Mapping[str, Any], services: Iterable[tuple[str, TopicName]]) -> None:
+    """Wait until these services have done their work on all that is in their topics by now, one after the other.
+
+    Raises:
+        UserError: it takes too long.
+    """
     with ExitStack() as opened:
-        for service, name in _services():
+        for service, name in services:
             group = f"tailrace.{spec.name}.{service}"
             positions = opened.enter_context(closing(GroupPositions(conf, group, topic(spec.name, name))))
             _wait(group, _left(positions))
-
-
-def _services() -> Iterator[tuple[str, TopicName]]:
-    """In the order in which one waits for the other."""
-    yield "scorer", "records"
-    yield "aggregates-route", "records"
-    yield "aggregates-fold", "entities"
-    yield "features", "features"
 
 
 def _left(positions: GroupPositions) -> Callable[[], int]:

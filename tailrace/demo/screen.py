@@ -65,7 +65,7 @@ class Screen:
         bad = sum(view.dead_letters.values())
         self._console.print(
             f"  {view.rate:7,.0f} records/s  lag {lag:6,}  p50 {_ms(view.p50)}  p99 {_ms(view.p99)}  sent {sent:,}"
-            f"  scored {view.predictions:,}  dead letters {bad}  degraded {view.degraded}",
+            f"  scored {view.predictions:,}  dead letters {bad}  degraded {view.degraded}  {view.quality}",
             highlight=False,
             soft_wrap=True,
         )
@@ -78,13 +78,13 @@ class Screen:
 
     def _group(self, view: View, lag: int) -> Group:
         table = Table(box=None, pad_edge=True, header_style="bold")
-        for name in ("records/s", "lag", "p50", "p99", "scored", "dead letters", "degraded"):
+        for name in ("records/s", "lag", "p50", "p99", "scored", "dead letters", "degraded", "quality, as labelled"):
             table.add_column(name, justify="right")
         reasons = ", ".join(f"{reason} {n}" for reason, n in view.dead_letters.most_common(3))
         bad = f"{sum(view.dead_letters.values())}" + (f" ({reasons})" if reasons else "")
         table.add_row(
             f"{view.rate:,.0f}", f"{lag:,}", _ms(view.p50), _ms(view.p99), f"{view.predictions:,}", bad,
-            f"{view.degraded:,}",
+            f"{view.degraded:,}", view.quality,
         )  # fmt: skip
         lines = [Text(line) for line in self._events]
         return Group(table, *lines, Text(last_line(self._spec, view.last), style="dim"))

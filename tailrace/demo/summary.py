@@ -31,6 +31,29 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     intervals: Coverage | None = None
 
 
+class Month(msgspec.Struct, frozen=True, kw_only=True):
+    """A month of event time, as the monitor knows it by now: None is unknown."""
+
+    predictions: int
+    labelled: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Monitored(msgspec.Struct, frozen=True, kw_only=True):
+    """What the monitor found: `figure` by month; verdicts that are not ok, with a reason; retrain requests in words.
+
+    `report` is the page that was written.
+    """
+
+    figure: str
+    months: dict[str, Month] = {}
+    standing: dict[str, tuple[str, ...]] = {}
+    requests: list[str] = []
+    report: str | None = None
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What happened, as `--json` prints it.
 
@@ -56,6 +79,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     quality: dict[str, Compared]
     labelled: int
     intervals: Coverage | None
+    monitor: Monitored | None
     wall_s: float
     seed: int
 
@@ -78,7 +102,25 @@ def conclusion(summary: Summary, unit: str = "") -> str:
     ]
     if summary.recovery_s is not None:
         lines.append(f"  one worker was killed; it owned partitions again after {summary.recovery_s:.1f} s")
-    return "\n".join([*lines, *quality_lines(summary, unit)])
+    return "\n".join([*lines, *quality_lines(summary, unit), *monitor_lines(summary)])
+
+
+def monitor_lines(summary: Summary) -> list[str]:
+    """What the monitor saw, a line a month."""
+    found = summary.monitor
+    if found is None or not found.months:
+        return []
+    lines = [f"  the monitor, {name_of(found.figure)} by month of the labels that it has joined:"]
+    for name, month in found.months.items():
+        share = month.labelled / month.predictions if month.predictions else 0.0
+        value = "unknown" if month.value is None else f"{month.value:.3f}"
+        limits = "" if month.low is None or month.high is None else f" [{month.low:.3f}, {month.high:.3f}]"
+        lines.append(f"    {name}  {value}{limits}  of {month.predictions:,} predictions, {share:.0%} labelled")
+    lines += [f"    {'; '.join((metric.replace('_', ' '), *said))}" for metric, said in found.standing.items()]
+    lines += [f"    retraining asked for: {one}" for one in found.requests]
+    if found.report:
+        lines.append(f"    report: {found.report}")
+    return lines
 
 
 def quality_lines(summary: Summary, unit: str) -> list[str]:

@@ -30,6 +30,7 @@ class View:
     p50: float = float("nan")
     p99: float = float("nan")
     last: dict[str, Any] = field(default_factory=dict)
+    quality: str = ""
     error: str = ""
 
     @property

@@ -31,7 +31,7 @@ def strict_spec() -> PipelineSpec:
 def test_every_one_is_refused(spec: PipelineSpec) -> None:
     """Each becomes a dead letter of its own, whatever the schema."""
     samples = malformed(spec.record)
-    decoded = RecordCodec(spec).decode(samples, None, [1_700_000_000_000] * len(samples))
+    decoded = RecordCodec(spec).decode(samples, None, lambda: [1_700_000_000_000] * len(samples))
     assert (decoded.rows, [samples[i] for i in range(len(samples)) if i in set(decoded.index)]) == ([], [])
     assert len(decoded.refused) == len(samples)
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from shared.core.pipeline import MonitoringSpec, PipelineSpec
-from tailrace.demo.summary import Compared, Coverage, Summary, conclusion
+from tailrace.demo.summary import Compared, Coverage, Monitored, Month, Summary, conclusion
 from tailrace.demo.words import answer, last_line, shown, training
 from tests.support.spec import make_spec
 
@@ -74,6 +74,7 @@ def summary(**changes: Any) -> Summary:
         quality={},
         labelled=0,
         intervals=None,
+        monitor=None,
         wall_s=1.0,
         seed=7,
     )
@@ -94,4 +95,27 @@ def test_the_four_answers_stand_beside_each_other() -> None:
         "    RMSE       linear 12.50 · goal 8.00 · ours 7.25 · best possible 6.00  (lower is better)",
         "    within 15  ours 0.5000  (higher is better)",
         "    intervals of 90% held 91.2% of the truths, 25 min wide on average",
+    ]
+
+
+def test_the_monitor_is_told_by_month() -> None:
+    """A figure with its interval, the share that has labels, what is not well, what was asked for; or unknown."""
+    months = {
+        "Feb 2013": Month(predictions=1_000, labelled=900, value=0.7, low=0.65, high=0.75),
+        "Mar 2013": Month(predictions=10, labelled=0),
+    }
+    found = Monitored(
+        figure="auc",
+        months=months,
+        standing={"rise_of_loss": ("alarm", "mean loss 0.6")},
+        requests=["04 Mar, errors: more of them"],
+        report="report.html",
+    )
+    assert conclusion(summary(monitor=found)).splitlines()[-6:] == [
+        "  the monitor, AUC by month of the labels that it has joined:",
+        "    Feb 2013  0.700 [0.650, 0.750]  of 1,000 predictions, 90% labelled",
+        "    Mar 2013  unknown  of 10 predictions, 0% labelled",
+        "    rise of loss; alarm; mean loss 0.6",
+        "    retraining asked for: 04 Mar, errors: more of them",
+        "    report: report.html",
     ]

@@ -1,0 +1,120 @@
+"""What the monitor knows while the demo runs, and at its end: from its topics, as `tailrace monitor status` does."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from services.monitor.analyst.panes import Pane
+from services.monitor.analyst.quality import Measured, quality
+from shared.core.errors import UserError
+from shared.core.pipeline import PipelineSpec
+from shared.runtime.settings import Settings
+from tailrace.demo.summary import Monitored, Month
+from tailrace.demo.words import shown
+from tailrace.monitor.bundles import Bundles
+from tailrace.monitor.picture import Painter, Picture
+from tailrace.monitor.report import report
+from tailrace.monitor.status import status
+from tailrace.monitor.topics import Topics
+
+TIMEOUT = 10.0  # s for the broker to answer
+
+
+class Monitor:
+    """Follows one pipeline's monitor.
+
+    Args:
+        spec: the pipeline.
+        settings: where models are kept.
+        conf: connection settings of the client.
+    """
+
+    def __init__(self, spec: PipelineSpec, settings: Settings, conf: Mapping[str, Any]) -> None:
+        self._spec, self.figure = spec, shown(spec)[0]
+        self._topics = Topics(conf, spec.name, TIMEOUT, lambda _: None)
+        self._bundles, self._painter = Bundles(spec, settings), Painter(spec)
+        self.picture: Picture | None = None
+
+    def look(self) -> None:
+        """Read what is new, and draw the picture.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        known = self._topics.refresh()
+        self._bundles.want({card.version for card in known.cards.values()}, known.rollouts.values())
+        self.picture = self._painter.draw(known, self._bundles.subjects, self._bundles.manifests, self._bundles.refused)
+
+    @property
+    def labels(self) -> int:
+        """Labels that the observers have judged so far."""
+        return sum(one.sums.labels for one in self._topics.known.accounts.values())
+
+    def now(self) -> str:
+        """The figure of the newest windows whose labels have had their time, in words; `?` while it is unknown."""
+        front = None if self.picture is None else self.picture.front
+        found = None if front is None or front.quality is None else front.quality
+        if found is None:
+            return "?"
+        said = found.figures.get(self.figure)
+        if said is None or said.value is None:
+            return "?"
+        return f"{said.value:.3f}{between(said)} to {day(found.until)}, {found.coverage or 0:.0%} labelled"
+
+    def summary(self, report: Path | None) -> Monitored:
+        """All of it, by month of event time; nothing was looked at yet: empty."""
+        picture = self.picture
+        if picture is None:
+            return Monitored(figure=self.figure)
+        months: dict[str, list[Pane]] = {}
+        for pane in picture.windows(picture.champion):
+            months.setdefault(f"{datetime.fromtimestamp(pane.window / 1000, UTC):%b %Y}", []).append(pane)
+        requests = sorted(picture.known.requests.values(), key=lambda one: (one.at, one.id))
+        return Monitored(
+            figure=self.figure,
+            months={name: self._month(panes) for name, panes in months.items()},
+            standing={
+                one.verdict.metric: (one.verdict.verdict, *one.verdict.reasons[:1])
+                for one in picture.standing
+                if one.verdict.verdict != "ok"
+            },
+            requests=[f"{day(one.at)}, {one.trigger}: {'; '.join(one.reasons[0].reasons[:1])}" for one in requests],
+            report=None if report is None else str(report),
+        )
+
+    def _month(self, panes: Sequence[Pane]) -> Month:
+        spec = self._spec
+        found = quality(panes, spec.task, len(spec.labels.classes), spec.monitoring.within)
+        said = found.figures.get(self.figure, Measured(self.figure, 0))
+        return Month(
+            predictions=found.observed, labelled=found.labelled, value=said.value, low=said.low, high=said.high
+        )
+
+
+def write_report(monitor: Monitor, to: Path) -> None:
+    """Write the monitor's page; nothing where it was never looked at.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if monitor.picture is None:
+        return
+    made = int(time.time() * 1000)
+    page = report(monitor.picture, status(monitor.picture, made), made)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{to}: {error.strerror}", remedy="name another file with --report") from error
+
+
+def between(said: Measured) -> str:
+    """An interval in brackets; nothing where none can be given."""
+    return "" if said.low is None or said.high is None else f" [{said.low:.3f}, {said.high:.3f}]"
+
+
+def day(at: int) -> str:
+    """A day of event time."""
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%d %b}"
