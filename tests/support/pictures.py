@@ -63,6 +63,7 @@ class Past:
     subjects: dict[str, Subject] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     offset: int = 0
+    sent: list[tuple[TopicName, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.spec: PipelineSpec = make_spec(self.task, **self.sections)
@@ -153,7 +154,8 @@ class Past:
 
     def _take(self, name: TopicName, value: Any) -> None:
         place = Position(name, 0, self.offset + len(self.known.blocks))
-        self.known.take(name, MemoryMessage(place, b"", msgspec.json.encode(value), time=1_000))
+        self.sent.append((name, msgspec.json.encode(value)))
+        self.known.take(name, MemoryMessage(place, b"", self.sent[-1][1], time=1_000))
 
     def _judged(self, worse: float) -> Sums:
         n = self.per_day
