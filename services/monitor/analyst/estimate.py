@@ -9,8 +9,8 @@ Classes: each score bin's share of hits in past windows, made rising, weighted b
 unlabeled data to predict out-of-distribution performance", 2022). Numbers: the mean absolute error that past windows
 had, by how their answers lay over the bins of the reference (direct loss estimation, from sums: a ridge regression).
 
-How near it comes depends on the threshold: on flights it is off by 1.8 points of accuracy a week at the base rate, by
-4.9 at 0.5, where accuracy hangs on how many come late, which scores hardly know.
+How near it comes depends on the threshold: on flights it is off by 2.0 points of accuracy a week at the base rate, by
+4.7 at 0.5, where accuracy hangs on how many come late, which scores hardly know (`tailrace bench estimate`).
 """
 
 import math
@@ -123,8 +123,8 @@ def _right(means: Values, threshold: float) -> Values:
 def _by_answers(past: Sequence[Sums], now: Sums) -> Values:
     """The same of mean absolute errors, by bins of the answer.
 
-    Windows count by their labels; what they do not tell apart is held at their common mean (Hoerl and Kennard, "Ridge
-    regression", 1970).
+    Windows count by their labels, older ones less; what they do not tell apart is held at their common mean (Hoerl and
+    Kennard, "Ridge regression", 1970).
     """
     places = len(now.answers.counts)
     bins = [sums.answers.counts if len(sums.answers.counts) == places else () for sums in (*past, now)]
@@ -133,7 +133,8 @@ def _by_answers(past: Sequence[Sums], now: Sums) -> Values:
     shares = np.divide(counts, n, out=np.full_like(counts, np.nan), where=n > 0)
     labels = np.array([float(sums.labelled) for sums in past])
     losses = np.array([real(sums.loss) / sums.labelled for sums in past])
-    found = [_ridge(shares[:i], labels[:i], losses[:i], shares[i]) for i in range(1, len(past) + 1)]
+    faded = _KEPT ** np.arange(len(past))[::-1]
+    found = [_ridge(shares[:i], labels[:i] * faded[-i:], losses[:i], shares[i]) for i in range(1, len(past) + 1)]
     return np.array([np.nan, *found])
 
 
