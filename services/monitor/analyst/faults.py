@@ -1,15 +1,16 @@
 """Faults of data, told apart from drift: missing, unknown or out of range, in another unit, or labels that fail."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from services.monitor.analyst.findings import Finding, Level, Trigger
 from services.monitor.analyst.intervals import wilson
-from shared.core.monitor_records import AccountSums, FeatureCounts, Sums
+from shared.core.monitor_records import AccountSums, Sums
 from shared.core.reference import Reference
 
 Window = tuple[int, int]
+End = tuple[str, int]
 
 
 class FaultTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,18 +35,37 @@ class FaultTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum: int = 200
 
 
+class Ends(msgspec.Struct, frozen=True):
+    """The first (0) or last (-1) bins of numbers that hold more than is usual of a window, and nearly all of it."""
+
+    over: frozenset[End]
+    nearly: frozenset[End]
+
+
+EndsOf = Callable[[Sums], Ends]
+
+
+class Past(msgspec.Struct, frozen=True):
+    """All windows of a version before one, the oldest first, and such of the records that it was trained on."""
+
+    windows: Sequence[Sums] = ()
+    trained: Sequence[Sums] = ()
+
+
 def of_records(
-    now: Sums, past: Sequence[Sums], reference: Reference | None, window: Window, terms: FaultTerms
-) -> list[Finding]:
+    now: Sums, past: Past, reference: Reference | None, window: Window, terms: FaultTerms,
+    ends_of: EndsOf | None = None,
+) -> list[Finding]:  # fmt: skip
     """Missing, unseen, out of range, unreadable and in another unit.
 
     Args:
         now: a window of one version.
-        past: all its windows before that. Of 305 days of flights with 17 numbers one day's air pressure looks like a
+        past: what was before that. Of 305 days of flights with 17 numbers one day's air pressure looks like a
             unit jump beside all days before, but six days' do (and one of the dew point) beside the last 14 only.
         reference: what it was trained on; None for a version that nobody knows: then little can be said.
         window: [from, until) of `now`.
         terms: the thresholds.
+        ends_of: `ends` of a window, where somebody has them already.
     """
     had = _had(reference)
     absent = {name: (counts.missing, had.get(name, 0.0)) for name, counts in now.features.items()}
@@ -56,7 +76,7 @@ def of_records(
         _shares("unseen", unseen, now.n, window, terms),
         _shares("out_of_range", out, now.n, window, terms),
         _unreadable(absent, now.n, window, terms),
-        _unit_jump(now, past, reference, window, terms),
+        _unit_jump(now, past, reference, window, terms, ends_of or (lambda sums: ends(sums, terms))),
     ]
 
 
@@ -107,33 +127,55 @@ def _unreadable(absent: Mapping[str, tuple[int, float]], n: int, window: Window,
     return _fault("schema", level, n, window, words, share=max(share, 0.0), threshold=terms.unreadable)
 
 
+def ends(sums: Sums, terms: FaultTerms) -> Ends:
+    """Where the numbers of one window lie."""
+    over, nearly = set[End](), set[End]()
+    for name, counts in sums.features.items():
+        total = sum(counts.counts)
+        if total < terms.minimum:
+            continue
+        for end in (0, -1):
+            if counts.counts[end] > terms.usual * total:
+                over.add((name, end))
+            if counts.counts[end] >= terms.jumped * total:
+                nearly.add((name, end))
+    return Ends(frozenset(over), frozenset(nearly))
+
+
 def _unit_jump(
-    now: Sums, past: Sequence[Sums], reference: Reference | None, window: Window, terms: FaultTerms
+    now: Sums, past: Past, reference: Reference | None, window: Window, terms: FaultTerms, ends_of: EndsOf
 ) -> Finding:
-    windows = [sums for sums in past if sums.n >= terms.minimum]
-    if reference is None or now.n < terms.minimum or len(windows) < terms.windows:
+    trained, before = ([sums for sums in of if sums.n >= terms.minimum] for of in (past.trained, past.windows))
+    if reference is None or now.n < terms.minimum or len(trained) + len(before) < terms.windows:
         return _unknown("unit_jump", now.n, window, "too few records, too few windows before, or no reference")
-    jumped = sorted(_jumped(now, windows, reference, terms))
+    usual = _at_ends(reference, terms).union(*(ends_of(sums).over for sums in trained))
+    found = _jumps([*map(ends_of, before), ends_of(now)], usual)
+    jumped = sorted({name for name, _ in found if name in reference.features})
     words = f"{', '.join(jumped)}: nearly all at one end, where few were before" if jumped else "no number has jumped"
     return _fault("unit_jump", "alarm" if jumped else "ok", now.n, window, words)
 
 
-def _jumped(now: Sums, past: Sequence[Sums], reference: Reference, terms: FaultTerms) -> Iterator[str]:
-    for name, counts in now.features.items():
-        profile = reference.features.get(name)
-        if profile is None or not profile.edges or sum(counts.counts) < terms.minimum:
-            continue
-        for end in (0, -1):
-            if _at(counts, end) < terms.jumped or profile.counts[end] > terms.usual * sum(profile.counts):
-                continue
-            if all(_at(sums.features.get(name), end) <= terms.usual for sums in past):
-                yield name
-                break
+def _at_ends(reference: Reference, terms: FaultTerms) -> set[End]:
+    """The ends that held much in the whole reference; words have none."""
+    return {
+        (name, end)
+        for name, one in reference.features.items()
+        for end in (0, -1)
+        if not one.edges or one.counts[end] > terms.usual * sum(one.counts)
+    }
 
 
-def _at(counts: FeatureCounts | None, end: int) -> float:
-    total = sum(counts.counts) if counts is not None else 0
-    return counts.counts[end] / total if counts is not None and total else 0.0
+def _jumps(windows: Sequence[Ends], usual: set[End]) -> frozenset[End]:
+    """What jumped and has not come back, after these windows.
+
+    While it lasts it becomes nothing usual, nor does the window in which it began, which is of both units.
+    """
+    last, jumps = frozenset[End](), frozenset[End]()
+    for window in windows:
+        jumps = window.nearly - usual
+        usual |= last - jumps
+        last = window.over
+    return jumps
 
 
 def _outage(now: AccountSums, past: Sequence[AccountSums], window: Window, terms: FaultTerms) -> Finding:
@@ -172,11 +214,12 @@ def of_clock(now: AccountSums, window: Window, terms: FaultTerms) -> Finding:
     """Observations whose window was over when they came: event time has jumped ahead, or their clock is behind."""
     n = now.observations
     if n < terms.minimum:
-        return _unknown("clock", n, window, f"{n:,} observations are too few")
+        return _unknown("clock", n, window, f"{n:,} observations are too few", "expired_observations")
     share = now.expired / n
     level: Level = "alarm" if share >= terms.unreadable else "ok"
     words = f"{share:.1%} of the observations came when their window was over"
-    return _fault("clock", level, n, window, words, share, terms.unreadable)
+    found = _fault("clock", level, n, window, words, share, terms.unreadable)
+    return msgspec.structs.replace(found, metric="expired_observations")
 
 
 def _fault(

@@ -50,8 +50,9 @@ def of_records(
     trained = kept.of(name, (reference,), partial(_trained, reference, terms))
 
     def judged(pane: Pane, before: Sequence[Pane]) -> list[Finding]:
-        past = [*trained, *(one.sums for one in before)]
-        return faults.of_records(pane.sums, past, reference, (pane.window, pane.until), terms.faults)
+        past = faults.Past([one.sums for one in before], trained)
+        window = (pane.window, pane.until)
+        return faults.of_records(pane.sums, past, reference, window, terms.faults, partial(_ends, terms, kept))
 
     # An event time of long ago says nothing of now; of no window at all everything is unknown.
     fresh = [pane for pane in whole if pane.until > at.now - max(terms.rolling, 2 * terms.window)]
@@ -98,8 +99,12 @@ def of_entries(entries: Sequence[Entries], at: Moment, terms: LookTerms) -> list
     return [*missed, *_worse(newest, part)]
 
 
+def _ends(terms: LookTerms, kept: Kept, sums: Sums) -> faults.Ends:
+    return kept.of(("ends", id(sums)), (sums,), lambda: faults.ends(sums, terms.faults))
+
+
 def _nothing(reference: Reference | None, at: Moment, terms: LookTerms) -> list[Finding]:
-    return faults.of_records(Sums(), (), reference, (at.now, at.now), terms.faults)
+    return faults.of_records(Sums(), faults.Past(), reference, (at.now, at.now), terms.faults)
 
 
 def _worse(whole: Sequence[Finding], running: Sequence[Finding]) -> list[Finding]:

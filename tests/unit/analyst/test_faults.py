@@ -1,6 +1,6 @@
 """Faults of data: seen by what they are, and not seen in what is none."""
 
-from services.monitor.analyst.faults import FaultTerms, of_entries, of_labels, of_records
+from services.monitor.analyst.faults import FaultTerms, Past, of_entries, of_labels, of_records
 from services.monitor.analyst.findings import Finding
 from shared.core.monitor_records import AccountSums, FeatureCounts, Sums
 from shared.core.reference import FeatureProfile, Reference
@@ -29,7 +29,7 @@ USUAL = [_sums(FeatureCounts(EVEN))] * 3
 
 
 def _records(now: Sums, past: list[Sums] = USUAL) -> dict[str, Finding]:
-    return {one.trigger: one for one in of_records(now, past, REFERENCE, WINDOW, TERMS)}
+    return {one.trigger: one for one in of_records(now, Past(past), REFERENCE, WINDOW, TERMS)}
 
 
 def _levels(found: dict[str, Finding]) -> dict[str, str | None]:
@@ -49,7 +49,7 @@ def test_too_little_is_unknown() -> None:
 
 def test_a_version_nobody_knows_has_no_unit_jump_and_no_end_of_it() -> None:
     """Without a reference profile features are not judged; the flags of the scorer still are."""
-    found = {one.trigger: one.level for one in of_records(Sums(n=N), USUAL, None, WINDOW, TERMS)}
+    found = {one.trigger: one.level for one in of_records(Sums(n=N), Past(USUAL), None, WINDOW, TERMS)}
     assert found == {"missing": None, "unseen": None, "out_of_range": "ok", "schema": None, "unit_jump": None}
 
 
@@ -88,6 +88,25 @@ def test_another_unit_is_a_jump_to_one_end() -> None:
     found = _records(_sums(jumped))
     assert _levels(found) == CALM | {"unit_jump": "alarm"}
     assert "temp" in found["unit_jump"].words
+
+
+def test_a_jump_lasts_until_it_is_over() -> None:
+    """It began in the middle of a day, and nothing becomes usual by lasting: each day it is one, until it is back."""
+    half, whole = _sums(FeatureCounts((30,) * 9 + (730,))), _sums(FeatureCounts((0,) * 9 + (1_000,)))
+    past = [*USUAL, half]
+    for _ in range(20):
+        assert _records(whole, past)["unit_jump"].level == "alarm"
+        past.append(whole)
+    assert _records(half, past)["unit_jump"].level == "ok"
+    assert _records(USUAL[0], [*past, half])["unit_jump"].level == "ok"
+
+
+def test_what_training_had_is_no_jump() -> None:
+    """At night all records lie at one end, as they did in the reference's panes."""
+    night = _sums(FeatureCounts((1_000,) + (0,) * 9))
+    past = Past(USUAL, [night])
+    levels = {one.trigger: one.level for one in of_records(night, past, REFERENCE, WINDOW, TERMS)}
+    assert levels["unit_jump"] == "ok"
 
 
 def test_a_season_is_no_jump() -> None:
