@@ -12,11 +12,12 @@ import pandas as pd
 from msgspec import Meta
 
 from shared.core.pipeline import FeatureSpec, PipelineSpec
+from tailrace.recompute.entries import looker
 from tailrace.recompute.figures import Cards
 
 _TYPES: dict[str, Any] = {
     "string": str,
-    "integer": int,
+    "integer": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
     "number": float,
     "boolean": bool,
     "timestamp": int | Annotated[datetime, Meta(tz=True)],
@@ -107,7 +108,7 @@ def count_features(cards: Cards, frame: pd.DataFrame, rows: "pd.Series[Any]", sp
     if spec.task == "regression":
         judged = frame[frame["labelled"]]
         _over(cards, judged, judged["value"], known.reference["scores"], "truths")
-    looked = frame["lookups"].map(_lookups)
+    looked = frame["lookups"].map(looker(spec))
     for feature in spec.features:
         profile = known.reference["features"].get(feature.name)
         if profile is None or feature.name not in known.columns:
@@ -151,8 +152,3 @@ def _value(feature: FeatureSpec, row: Row, found: Mapping[str, Any]) -> Any:
 
 def _text(value: Any) -> Any:
     return ("true" if value else "false") if isinstance(value, bool) else value
-
-
-def _lookups(raw: msgspec.Raw) -> dict[str, Any]:
-    made: Any = msgspec.json.decode(raw)
-    return {group: of for group, of in made.items() if isinstance(of, dict)} if isinstance(made, dict) else {}

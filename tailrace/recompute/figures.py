@@ -19,6 +19,8 @@ Figures = dict[str, int]
 DELAYS = (0, 60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 345_600, 604_800, 1_209_600, 2_592_000)
 """Edges of the histogram of label delays, s."""
 BINS = 40
+FLAGS = ("degraded", "first", "out_of_range", "stale", "unseen")
+"""All that there are: others are not counted, nor are groups that the pipeline has not."""
 _SUMS = ("duplicate", "conflicting", "corrected", "errors", "loss", "brier", "squared", "squared_log", "unlogged")
 _MORE = ("bias", "target", "target_squared")
 
@@ -59,9 +61,9 @@ def count_all(cards: Cards, frame: pd.DataFrame, terms: Terms) -> None:
         terms: of the pipeline.
     """
     cards.count(frame, "n")
-    _looked_up(cards, frame)
-    flags = frame[[*KEY, "flags"]].explode("flags").dropna()
-    cards.count(flags, "flags.{}", "flags")
+    _looked_up(cards, frame, terms)
+    flags = frame[[*KEY, "flags"]].explode("flags")
+    cards.count(flags[flags["flags"].isin(FLAGS)], "flags.{}", "flags")
     for name in (*_SUMS, *_MORE):
         cards.sum(frame, name, name)
     judged = frame[frame["labelled"]]
@@ -89,11 +91,12 @@ def _bin(score: float) -> int:
     return min(max(int(score * BINS), 0), BINS - 1)
 
 
-def _looked_up(cards: Cards, frame: pd.DataFrame) -> None:
+def _looked_up(cards: Cards, frame: pd.DataFrame, terms: Terms) -> None:
     rows = [
         (*key, group, age)
         for *key, ages in frame[[*KEY, "ages"]].itertuples(index=False)
         for group, age in ages.items()
+        if group in terms.groups
     ]
     found = pd.DataFrame(rows, columns=[*KEY, "group", "age"], dtype=object)
     missing = found["age"].isna()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tailrace.recompute.entries import Body, Label, Observation, Tick, entry_of
+from tailrace.recompute.entries import Body, Label, Observation, Reader, Tick
 from tailrace.recompute.lives import Held, Life, Seen, says_again
 from tailrace.recompute.terms import Terms, Times
 
@@ -32,10 +32,11 @@ class Fold:
     Args:
         times: how event time is measured.
         terms: how wrong a prediction was.
+        reader: of the pipeline's entries.
     """
 
-    def __init__(self, times: Times, terms: Terms) -> None:
-        self._times, self._terms = times, terms
+    def __init__(self, times: Times, terms: Terms, reader: Reader) -> None:
+        self._times, self._terms, self._reader = times, terms, reader
         self._known: dict[str, Life] = {}
         self._offset, self._told = -1, Told()
         self.mark = -1
@@ -45,7 +46,7 @@ class Fold:
 
     def take(self, offset: int, value: bytes | None) -> None:
         """Take in the entry at an offset, as its bytes stand there."""
-        entry = entry_of(value)
+        entry = self._reader(value)
         self._offset = offset
         if entry is not None:
             self._advance(entry.time)
@@ -171,9 +172,9 @@ class Fold:
         self._told.verdicts.append((self._offset, self.mark, seen.version, shadow, *verdict))
 
 
-def fold(entries: Sequence[tuple[int, bytes | None]], times: Times, terms: Terms) -> tuple[Told, Fold]:
+def fold(entries: Sequence[tuple[int, bytes | None]], times: Times, terms: Terms, reader: Reader) -> tuple[Told, Fold]:
     """All (offset, value) of a partition, in offset order: what they come to, and the fold at their end."""
-    one = Fold(times, terms)
+    one = Fold(times, terms, reader)
     for offset, value in entries:
         one.take(offset, value)
     return one.finish(), one

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from shared.core.errors import UserError
 from shared.core.pipeline import PipelineSpec
 from tailrace.recompute import features as described
 from tailrace.recompute.compare import Recomputed
+from tailrace.recompute.entries import Reader
 from tailrace.recompute.figures import Cards, count_all
 from tailrace.recompute.fold import blocks_of, fold
 from tailrace.recompute.quality import Judged, judged_of
@@ -29,24 +29,9 @@ def recompute(
 
     Returns:
         What should have been published, and the labelled observations for figures of quality.
-
-    Raises:
-        UserError: a value in an entry is of another type than the pipeline's file says.
     """
-    try:
-        return _recompute(spec, values, profiles, gap=gap)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"the journal of {spec.name} has an entry that is none of this pipeline ({error})",
-            remedy="compare the pipeline's file with the one that its scorers ran by",
-        ) from error
-
-
-def _recompute(
-    spec: PipelineSpec, values: Sequence[tuple[int, bytes | None]], profiles: Profiles, *, gap: bool
-) -> tuple[Recomputed, Judged]:
     times, terms = times_of(spec), terms_of(spec)
-    told, end = fold(values, times, terms)
+    told, end = fold(values, times, terms, Reader(spec))
     frame, cards = observations(told, times, terms), Cards()
     count_all(cards, frame, terms)
     rows = frame["record"].map(described.reader_of(spec))

@@ -45,7 +45,8 @@ def quality(parts: list[Judged], terms: Terms) -> list[dict[str, Any]]:
         one["coverage"] = len(judged) / len(of)
         if len(judged):
             one["delay_median_s"] = float(judged["delay"].astype("float64").median()) / 1_000
-            one |= _numbers(judged) if terms.task == "regression" else _classes(judged, terms)
+            with np.errstate(over="ignore", invalid="ignore"):  # numbers whose squares are none: infinite, or unknown
+                one |= _numbers(judged) if terms.task == "regression" else _classes(judged, terms)
         made.append(one)
     return made
 

@@ -50,12 +50,13 @@ def times_of(spec: PipelineSpec) -> Times:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a label is held against; `within` is the share by which a number may be off."""
+    """What a label is held against; `within` is the share by which a number may be off, `groups` those of look-ups."""
 
     task: str
     classes: tuple[str, ...]
     positive: str
     within: float
+    groups: tuple[str, ...] = ()
 
     def verdict(self, prediction: Any, value: Any) -> tuple[int, int]:
         """1 where it was wrong, else 0; and its loss in units: log-loss, or the absolute error."""
@@ -76,7 +77,8 @@ class Terms:
 
 def terms_of(spec: PipelineSpec) -> Terms:
     """The terms of a pipeline."""
-    return Terms(spec.task, tuple(spec.labels.classes), spec.labels.positive, spec.monitoring.within)
+    labels = spec.labels
+    return Terms(spec.task, tuple(labels.classes), labels.positive, spec.monitoring.within, tuple(spec.lookups))
 
 
 def units(value: float) -> int:

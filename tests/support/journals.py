@@ -3,16 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from services.monitor.observer.describe import Describer, Profile
-from services.monitor.observer.fold import PartitionFold, Rules, Told
-from services.monitor.observer.scorecard import Summer
-from services.monitor.observer.watermark import terms_of
+from services.monitor.observer import rules
+from services.monitor.observer.describe import Profile
+from services.monitor.observer.fold import PartitionFold, Told
+from services.monitor.observer.rules import Rules
 from shared.core.bundle import Column
-from shared.core.judging import judge_of
 from shared.core.monitor_records import AccountSums, ErrorBlock, Scorecard, Sums
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import decode
@@ -63,9 +62,8 @@ def profile(version: str) -> Profile | None:
 
 
 def rules_of(spec: PipelineSpec) -> Rules:
-    """What the fold goes by."""
-    describer = Describer(spec, profile)
-    return Rules(terms_of(spec), judge_of(spec), describer, Summer(spec, describer), 1_000_000)
+    """What the fold goes by; everything is sampled."""
+    return replace(rules.rules_of(spec, profile), rate=rules.MILLION)
 
 
 def observation(spec: PipelineSpec, identity: str, time: int, dice: Random, **changes: Any) -> Entry:

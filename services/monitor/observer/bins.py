@@ -47,6 +47,8 @@ class ProfileBins:
 
     def scores(self, values: Sequence[float]) -> FeatureCounts:
         """Count scores, or true values of a regression, over the reference's bins of scores; as float32, like those."""
-        counts = count(self._scores, np.asarray(values, dtype=np.float32).reshape(-1, 1))
+        with np.errstate(over="ignore"):  # beyond the largest 32-bit number: infinite, in the last bin
+            column = np.asarray(values, dtype=np.float32).reshape(-1, 1)
+        counts = count(self._scores, column)
         found, nothing = self._scores.of(counts, 0)
         return FeatureCounts(tuple(found.tolist()), nothing)

@@ -1,13 +1,14 @@
 """What the observations of a batch look like: counts over the reference's bins, and the declared slices. By columns."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from services.monitor.observer.bins import ProfileBins
+from services.monitor.observer.entries import Looked
 from shared.core.bundle import Column
 from shared.core.codec import RecordCodec, Row
 from shared.core.features import FeatureBuilder
@@ -15,8 +16,6 @@ from shared.core.monitor_records import FeatureCounts
 from shared.core.pipeline import FieldSpec, PipelineSpec
 from shared.core.ports import Found
 from shared.core.reference import Reference
-
-MEMO = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +43,17 @@ class Describer:
         wanted = {f.source for f in spec.features if not f.lookup} | set(spec.monitoring.slices)
         self._codec = RecordCodec(_narrow(spec, wanted))
         self._decode = msgspec.json.Decoder(self._codec.row_type).decode
-        self._decode_lookups = msgspec.json.Decoder(dict[str, dict[str, Any] | None]).decode
         self._cuts = [tuple(cuts) for cuts in spec.monitoring.slices.values()]
         self._slices = [(self._codec.getter(name), _placer(cuts)) for name, cuts in spec.monitoring.slices.items()]
         self._nowhere = tuple(place(None) for _, place in self._slices)
         self._features = {feature.name: feature for feature in spec.features}
         self._versions: dict[str, tuple[FeatureBuilder, ProfileBins, Profile]] = {}
-        self._memo: dict[bytes, dict[str, dict[str, Any] | None]] = {}
 
     def rows(self, records: Sequence[msgspec.Raw]) -> list[Row | None]:
         """The fields of each record that features and slices need; None where they cannot be read."""
         try:
             return list(map(self._decode, records))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return list(map(self._row, records))
 
     def _row(self, record: msgspec.Raw) -> Row | None:
@@ -84,9 +81,7 @@ class Describer:
             return f"{field}=?"
         return f"{field}<{cuts[place]:g}" if place < len(cuts) else f"{field}>={cuts[-1]:g}"
 
-    def features(
-        self, version: str, rows: Sequence[Row | None], lookups: Sequence[msgspec.Raw]
-    ) -> dict[str, FeatureCounts]:
+    def features(self, version: str, rows: Sequence[Row | None], lookups: Sequence[Looked]) -> dict[str, FeatureCounts]:
         """Counts of every feature over a version's reference bins; none for a version without a profile.
 
         Its profile is the one of the last `prepare`.
@@ -101,8 +96,7 @@ class Describer:
             return {}
         builder, bins, profile = known
         good = [j for j, row in enumerate(rows) if row is not None]
-        looked = [self._looked_up(lookups[j]) for j in good]
-        found = Found({group: [one.get(group) for one in looked] for group in self._spec.lookups})
+        found = Found({group: [lookups[j].get(group) for j in good] for group in self._spec.lookups})
         values = [rows[j] for j in good]
         matrix = builder.matrix(values, found).values
         absent = {c.name: self._absent(c.name, values, found) for c in profile.columns if c.kind == "category"}
@@ -134,16 +128,6 @@ class Describer:
         """Counts of scores, or of a regression's labels, over the reference's bins of scores."""
         known = self._versions.get(version)
         return FeatureCounts() if known is None else known[1].scores(values)
-
-    def _looked_up(self, raw: msgspec.Raw) -> Mapping[str, Mapping[str, Any] | None]:
-        """Few distinct look-ups serve many records: each is taken apart once."""
-        text = bytes(raw)
-        known = self._memo.get(text)
-        if known is None:
-            if len(self._memo) >= MEMO:
-                self._memo.clear()
-            known = self._memo[text] = self._decode_lookups(text)
-        return known
 
 
 def _is_words(cuts: Sequence[Any]) -> bool:

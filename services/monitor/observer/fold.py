@@ -15,32 +15,16 @@ from services.monitor.observer.accounts import Accounts
 from services.monitor.observer.blocks import Blocks
 from services.monitor.observer.cards import Cards
 from services.monitor.observer.checkpoints import Checkpoints
-from services.monitor.observer.describe import Describer
-from services.monitor.observer.entries import Entry, Seen, entries_of
+from services.monitor.observer.entries import AnySeen, Entry, Seen, SeenLabel
 from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Item
 from services.monitor.observer.join import Findings, Join, Memory
 from services.monitor.observer.lives import First, Lives
+from services.monitor.observer.rules import Rules
 from services.monitor.observer.saved import Head, Saved
-from services.monitor.observer.scorecard import Summer
-from services.monitor.observer.watermark import Terms
 from shared.core.codec import Row
-from shared.core.judging import Judge
-from shared.core.monitor_records import Account, LabelEntry, Scorecard
+from shared.core.monitor_records import Account, Scorecard
 from shared.core.store import Store
-
-MILLION = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What every partition of a pipeline is folded by."""
-
-    terms: Terms
-    judge: Judge
-    describer: Describer
-    summer: Summer
-    rate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +125,13 @@ class PartitionFold:
         """
         if self._changes.puts or self._changes.deletes:
             raise RuntimeError("a batch was begun before the last one was settled")
-        entries = entries_of(values)
-        items = self._items(entries)
+        batch = self._rules.reader(values)
+        items = self._items(batch.entries)
         # A label that counts belongs to a scorecard that is open: there are no other versions in a batch.
-        versions = {entry.prediction.version for entry in entries if type(entry) is Seen}
-        self._rules.describer.prepare(versions.union(card.version for card in self._cards))
+        self._rules.describer.prepare(batch.versions.union(card.version for card in self._cards))
         before = self._memory.accounts.totals()  # from here on nothing is asked of the world
         join = Join(self._rules.terms, self._rules.judge, self._memory, items, self._rules.rate)
-        join.fold(entries, offsets, values, self._described(entries))
+        join.fold(batch.entries, offsets, values, self._described(batch.seen))
         self._cards.add(join.findings, self._rules.summer)
         self.next = offsets[-1] + 1
         self._keep(items, join.changed)
@@ -206,14 +189,14 @@ class PartitionFold:
         for entry in entries:
             if type(entry) is Seen:
                 names[entry.prediction.id] = None
-            elif type(entry) is LabelEntry:
+            elif type(entry) is SeenLabel:
                 names[entry.label.id] = None
         known = self._memory.lives.known
         return dict.fromkeys(names) | self._saved.items([name for name in names if name in known])
 
-    def _described(self, entries: Sequence[Entry | None]) -> list[tuple[Row | None, tuple[int, ...]]]:
+    def _described(self, seen: Sequence[AnySeen]) -> list[tuple[Row | None, tuple[int, ...]]]:
         describer = self._rules.describer
-        rows = describer.rows([entry.record for entry in entries if type(entry) is Seen])
+        rows = describer.rows([entry.record for entry in seen])
         if not describer.sliced:
             return [(row, ()) for row in rows]
         return [(row, describer.slices(row)) for row in rows]

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from shared.core.records import Label
+from services.monitor.observer.entries import AnyTruth
 
 
 class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -23,7 +23,7 @@ class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A label that waits for its observation: until the watermark is beyond `reach`; `window` is its account's."""
 
-    label: Label
+    label: AnyTruth
     at: tuple[int, int]
     reach: int
     window: int
@@ -55,7 +55,7 @@ class Item(msgspec.Struct, gc=False, array_like=True):
     raw: bytes = b""
     key: str = ""
     shadows: tuple[Known, ...] = ()
-    label: Label | None = None
+    label: AnyTruth | None = None
 
 
 class HeldLife(msgspec.Struct, frozen=True, gc=False, array_like=True):

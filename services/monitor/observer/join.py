@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from services.monitor.observer.accounts import Accounts, Book
 from services.monitor.observer.blocks import Blocks
-from services.monitor.observer.entries import Entry, Seen
+from services.monitor.observer.entries import AnyLabel, AnySeen, AnyTruth, Entry, Seen, SeenLabel, SeenTick
 from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Held, Item, Known
 from services.monitor.observer.lives import First, Lives
@@ -16,8 +16,7 @@ from services.monitor.observer.scorecard import Joined, Observed
 from services.monitor.observer.watermark import Terms
 from shared.core.codec import Row
 from shared.core.judging import Judge, Verdict
-from shared.core.monitor_records import ErrorBlock, LabelEntry, Tick
-from shared.core.records import Label
+from shared.core.monitor_records import ErrorBlock
 from shared.core.watermark import advance
 
 CardKey = tuple[str, bool, int, int]
@@ -45,7 +44,7 @@ class Findings:
     observed: dict[CardKey, list[Observed]] = field(default_factory=dict)
     joined: dict[CardKey, list[Joined]] = field(default_factory=dict)
     repeats: dict[tuple[CardKey, str], int] = field(default_factory=dict)
-    outcomes: list[tuple[str, str, bytes, Label, tuple[int, int]]] = field(default_factory=list)
+    outcomes: list[tuple[str, str, bytes, AnyTruth, tuple[int, int]]] = field(default_factory=list)
     blocks: list[ErrorBlock] = field(default_factory=list)
 
 
@@ -91,19 +90,19 @@ class Join:
             self._offset, self._before = offset, before
             if kind is Seen:
                 time = entry.prediction.event_time  # type: ignore[union-attr] # by its type
-            elif kind is LabelEntry:
+            elif kind is SeenLabel:
                 time = entry.label.time  # type: ignore[union-attr] # the same
             else:
-                time = entry.time if type(entry) is Tick else before
+                time = entry.time if type(entry) is SeenTick else before
             mark = self._mark = advance(before, time, step)
             if mark >= self._until or self._until < 0:
                 self._turn_page(mark)
             if type(entry) is Seen:
                 self._observe(entry, value or b"", *next(described))
-            elif type(entry) is LabelEntry:
+            elif type(entry) is SeenLabel:
                 self._label(entry)
             else:
-                self._counts["ticks" if kind is Tick else "invalid"] += 1
+                self._counts["ticks" if kind is SeenTick else "invalid"] += 1
         self._memory.mark = self._mark
 
     def _turn_page(self, mark: int) -> None:
@@ -113,7 +112,7 @@ class Join:
         self._book = self._accounts.book(self._window, (self._offset, self._before))
         self._book.changed, self._counts = True, self._book.counts
 
-    def _observe(self, entry: Seen, value: bytes, row: Row | None, slices: tuple[int, ...]) -> None:
+    def _observe(self, entry: AnySeen, value: bytes, row: Row | None, slices: tuple[int, ...]) -> None:
         prediction, mark = entry.prediction, self._mark
         identity, time = prediction.id, prediction.event_time
         item = self._alive(identity)
@@ -167,7 +166,7 @@ class Join:
             self._tell(known, item.label, self._judge(known, value), beside, first=True)
         return known
 
-    def _label(self, entry: LabelEntry) -> None:
+    def _label(self, entry: AnyLabel) -> None:
         label, identity = entry.label, entry.label.id
         self._counts["labels"] += 1
         mark, time = self._mark, label.time
@@ -209,7 +208,7 @@ class Join:
         item.held = ()
         self.changed.add(identity)
 
-    def _meet(self, item: Item, known: Known, label: Label, at: tuple[int, int]) -> str:
+    def _meet(self, item: Item, known: Known, label: AnyTruth, at: tuple[int, int]) -> str:
         """A label and its observation are there: the label's status."""
         if self._mark > known.time + self._terms.horizon:
             return "late"
@@ -232,7 +231,7 @@ class Join:
         self.findings.outcomes.append((item.key, status, item.raw, label, at))
         return status
 
-    def _tell_all(self, item: Item, known: Known, label: Label, *, sign: int = 1, first: bool = False) -> None:
+    def _tell_all(self, item: Item, known: Known, label: AnyTruth, *, sign: int = 1, first: bool = False) -> None:
         verdict = self._judge(known, label.value)
         self._tell(known, label, verdict, None, sign=sign, first=first)
         for one in item.shadows:
@@ -241,7 +240,7 @@ class Join:
     def _tell(
         self,
         known: Known,
-        label: Label,
+        label: AnyTruth,
         verdict: Verdict,
         beside: tuple[Known, Verdict] | None,
         *,
@@ -287,6 +286,6 @@ class Join:
             self.changed.add(identity)
 
 
-def _repeat(new: Label, known: Label) -> str:
+def _repeat(new: AnyTruth, known: AnyTruth) -> str:
     """A label that adds nothing: the same again, an older one, or one that contradicts its equal."""
     return "conflicting" if new.revision == known.revision and new.value != known.value else "duplicate"

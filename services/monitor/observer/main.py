@@ -9,17 +9,13 @@ from pathlib import Path
 import msgspec
 
 from services.monitor.observer.checkpoints import Checkpoints
-from services.monitor.observer.describe import Describer
-from services.monitor.observer.fold import MILLION, Rules
 from services.monitor.observer.profiles import ProfileStore
 from services.monitor.observer.recover import Recovering, Saving
-from services.monitor.observer.scorecard import Summer
+from services.monitor.observer.rules import rules_of
 from services.monitor.observer.step import ObserverStep
-from services.monitor.observer.watermark import terms_of
 from shared.adapters.kafka.ranges import RangeReader
 from shared.adapters.kafka.table import TableReader
 from shared.adapters.rocks import RocksMemory, RocksStore
-from shared.core.judging import judge_of
 from shared.core.pipeline import Duration
 from shared.core.topics import topic
 from shared.runtime.fetch import Fetcher
@@ -42,11 +38,8 @@ def main(where: str) -> None:
     """
     with worker("observer", where, checks=("assignment",)) as w:
         spec = w.pipeline.spec
-        describer = Describer(spec, _profiles(w))
-        summer = Summer(spec, describer)
-        rules = Rules(terms_of(spec), judge_of(spec), describer, summer, round(spec.monitoring.sample * MILLION))
         topics = (topic(spec.name, "outcomes"), topic(spec.name, "scorecards"), topic(spec.name, "errors"))
-        step = ObserverStep(rules, topics, _stores(w), w.metrics)
+        step = ObserverStep(rules_of(spec, _profiles(w)), topics, _stores(w), w.metrics)
         probe = Probe(
             pipeline=spec.name, topic=topic(spec.name, "journal"), metrics=w.metrics, health=w.health,
             tracer=w.tracer, clock=w.clock, outcome="folded",

@@ -44,7 +44,7 @@ class Saved:
 
     def __init__(self, store: Store, terms: Terms) -> None:
         self._store = store
-        self._terms = (terms.span, terms.horizon, terms.hold, terms.max_step, terms.grain)
+        self._terms = (terms.span, terms.horizon, terms.hold, terms.max_step, terms.grain, terms.judged)
 
     def head(self) -> Head | None:
         """The stamp; None where nothing is stored, or nothing of use."""

@@ -7,22 +7,24 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from msgspec import Raw
 from numpy.typing import NDArray
 
 from services.monitor.observer.describe import Describer
-from services.monitor.observer.entries import SeenPrediction
+from services.monitor.observer.entries import Looked, SeenPrediction
 from services.monitor.observer.items import Known
 from services.monitor.observer.units import by_place, histogram, total, units
 from shared.core.codec import Row
+from shared.core.features import DEGRADED, FIRST, OUT_OF_RANGE, STALE, UNSEEN
 from shared.core.judging import Value, Verdict
 from shared.core.monitor_records import DELAYS, SCORE_BINS, GroupCounts, PairCounts, SliceCounts, Sums
 from shared.core.pipeline import PipelineSpec
 from shared.core.scorecards import SCALE, merge, negated
 
+FLAGS = tuple(sorted((DEGRADED, STALE, UNSEEN, OUT_OF_RANGE, FIRST)))
 _DELAYS = np.array([edge * 1_000 for edge in DELAYS])
 Units = NDArray[np.int64]
-Observed = tuple[Known, SeenPrediction, Row | None, Raw]
+AnyPrediction = SeenPrediction[str, float, str | float]
+Observed = tuple[Known, AnyPrediction, Row | None, Looked]
 """An observation that counts, its record's fields, and its look-ups."""
 Joined = tuple[Known, Value, int, Verdict, int, tuple[Known, Verdict] | None]
 """An observation and what came true: value, delay (ms), verdict, sign, and of a shadow the champion's beside it.
@@ -44,6 +46,7 @@ class Summer:
         self._positive = spec.labels.positive
         self._place = {name: i for i, name in enumerate(spec.labels.classes)}
         self._numbers = spec.task == "regression"
+        self._groups = frozenset(spec.lookups)
 
     def observed(self, version: str, rows: Sequence[Observed]) -> Sums:
         """What observations of one version add, labels aside."""
@@ -58,10 +61,28 @@ class Summer:
             scores=() if self._numbers else histogram(_bins(np.array(scores)), SCORE_BINS),
             answers=self._describe.over_scores(version, scores),
             features=self._describe.features(version, [one[2] for one in rows], [one[3] for one in rows]),
-            flags=dict(sorted(Counter(chain.from_iterable(one[1].flags for one in rows)).items())),
-            groups=_groups([one[1] for one in rows]),
+            flags=self._flags([one[1] for one in rows]),
+            groups=self._ages([one[1] for one in rows]),
             slices=slices,
         )
+
+    def _flags(self, predictions: Sequence[AnyPrediction]) -> dict[str, int]:
+        """Of the flags that there are: what no scorer of ours says must not make a card grow for ever."""
+        found = Counter(chain.from_iterable(one.flags for one in predictions))
+        return {flag: found[flag] for flag in FLAGS if flag in found}
+
+    def _ages(self, predictions: Sequence[AnyPrediction]) -> dict[str, GroupCounts]:
+        """Of the groups that the pipeline has, for the same reason."""
+        made: dict[str, list[int]] = {}
+        for prediction in predictions:
+            for group, age in (prediction.ages or {}).items():
+                sums = made.setdefault(group, [0, 0, 0])
+                if age is None:
+                    sums[1] += 1
+                else:
+                    sums[0] += 1
+                    sums[2] += round(age * 1_000)
+        return {group: GroupCounts(*sums) for group, sums in sorted(made.items()) if group in self._groups}
 
     def joined(self, version: str, rows: Sequence[Joined]) -> Sums:
         """What labels of one version add, and take back."""
@@ -116,18 +137,20 @@ class Summer:
 
     def _of_numbers(self, version: str, knowns: Sequence[Known], values: Sequence[float]) -> tuple[Sums, Units]:
         score, truth = np.array([known.score for known in knowns]), np.array(values)
-        error = score - truth
+        with np.errstate(over="ignore"):  # beyond the largest number is as much as the limit of fixed point
+            error = score - truth
+            squared, target_squared = error * error, truth * truth
         logged = [
             (math.log1p(known.score) - math.log1p(value)) ** 2
             for known, value in zip(knowns, values, strict=True)
             if known.score > -1 and value > -1
         ]
         sums = Sums(
-            squared=total(units(error * error)),
+            squared=total(units(squared)),
             squared_log=total(units(logged)),
             unlogged=len(values) - len(logged),
             target=total(units(truth)),
-            target_squared=total(units(truth * truth)),
+            target_squared=total(units(target_squared)),
             truths=self._describe.over_scores(version, values),
         )
         return sums, units(error)
@@ -152,19 +175,6 @@ class Summer:
 def _bins(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin of each score in [0, 1]."""
     return np.clip((scores * SCORE_BINS).astype(np.int64), 0, SCORE_BINS - 1)
-
-
-def _groups(predictions: Sequence[SeenPrediction]) -> dict[str, GroupCounts]:
-    made: dict[str, list[int]] = {}
-    for prediction in predictions:
-        for group, age in (prediction.ages or {}).items():
-            sums = made.setdefault(group, [0, 0, 0])
-            if age is None:
-                sums[1] += 1
-            else:
-                sums[0] += 1
-                sums[2] += round(age * 1_000)
-    return {group: GroupCounts(*sums) for group, sums in sorted(made.items())}
 
 
 def _brier(shares: dict[str, float], value: Any) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from services.monitor.observer.accounts import STATUSES
-from services.monitor.observer.fold import PartitionFold, Rules, Told
+from services.monitor.observer.fold import PartitionFold, Told
+from services.monitor.observer.rules import Rules
 from shared.core.errors import Abortable, Unavailable
 from shared.core.metrics import MetricName, Metrics
 from shared.core.monitor_records import account_key, scorecard_key

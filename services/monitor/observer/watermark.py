@@ -1,6 +1,9 @@
 """Event time in one partition: how far it has come, and what is over. All times are integers in ms."""
 
 from dataclasses import dataclass
+from zlib import crc32
+
+import msgspec
 
 from shared.core.pipeline import PipelineSpec
 from shared.core.watermark import max_step
@@ -19,6 +22,7 @@ class Terms:
         hold: a label whose observation is not there is held for so long.
         max_step: how far one entry may advance the watermark.
         grain: lives end at multiples of it.
+        judged: a digest of what else the sums depend on: they were made by these terms, and no others can go on.
     """
 
     span: int
@@ -26,6 +30,7 @@ class Terms:
     hold: int
     max_step: int
     grain: int
+    judged: int = 0
 
     def window(self, time: int) -> int:
         """The start of the window that a moment is in."""
@@ -55,7 +60,14 @@ def terms_of(spec: PipelineSpec) -> Terms:
     """The terms of a pipeline."""
     monitoring = spec.monitoring
     span, horizon, hold = (_ms(s) for s in (monitoring.window, spec.labels.horizon, monitoring.hold))
-    return Terms(span, horizon, hold, max_step(spec), max((span + horizon + hold) // GRAINS, 1))
+    return Terms(span, horizon, hold, max_step(spec), max((span + horizon + hold) // GRAINS, 1), _judged(spec))
+
+
+def _judged(spec: PipelineSpec) -> int:
+    """A correction takes back what a label had added: by the same classes, tolerance and slices."""
+    labels, monitoring = spec.labels, spec.monitoring
+    said = (spec.task, labels.classes, labels.positive, monitoring.within, monitoring.slices)
+    return crc32(msgspec.json.encode(said))
 
 
 def _ms(seconds: float) -> int:

@@ -26,7 +26,12 @@ RECORDS = [
     record(weight=1.0), record(weight=1.5, stops=3), record(weight=9, carrier="B"), record(carrier="C"),
     record(carrier="Z"), None, record(weight="heavy"), {"id": "r1"},
 ]  # fmt: skip
-LOOKUPS = [{"weather": {"wind": 10.0}}, {"weather": {"wind": 10.1}}, {"weather": {}}, *[{"weather": None}] * 5]
+LOOKUPS: list[dict[str, Any]] = [
+    {"weather": {"wind": 10.0}},
+    {"weather": {"wind": 10.1}},
+    {"weather": {}},
+    *[{"weather": None}] * 5,
+]
 
 
 def test_every_value_is_counted_once() -> None:
@@ -35,7 +40,7 @@ def test_every_value_is_counted_once() -> None:
     describer.prepare(["v1"])
     rows = describer.rows([raw(one) for one in RECORDS])
     assert [False] * 5 + [True] * 3 == [row is None for row in rows]
-    counts = describer.features("v1", rows, [raw(one) for one in LOOKUPS])
+    counts = describer.features("v1", rows, LOOKUPS)
     assert {
         "weight": FeatureCounts((1, 3, 0, 1), 3),
         "carrier": FeatureCounts((1, 2, 1), 3, 1),

@@ -2,82 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 import pytest
 
-from services.monitor.observer.fold import PartitionFold
-from shared.core.errors import UserError
-from shared.core.monitor_records import account_key, scorecard_key
-from shared.core.pipeline import PipelineSpec
-from shared.core.scorecards import encode
-from shared.testing.store import MemoryStore
-from tailrace.recompute.compare import Compared, Difference, Recomputed, compare
-from tailrace.recompute.features import Known
+from tailrace.recompute.compare import Difference
 from tailrace.recompute.main import PartitionReport, Report, WindowReport
 from tailrace.recompute.partition import recompute
-from tailrace.recompute.published import Published, take_blocks, take_cards, take_outcomes
 from tailrace.recompute.quality import quality
 from tailrace.recompute.tables import STATUSES
 from tailrace.recompute.terms import terms_of
 from tailrace.recompute.text import report_text
 from tests.support import journals
-from tests.support.journals import EDGES, HOUR, SCORE_EDGES, T0, as_bytes, label, make, observation
+from tests.support.journals import HOUR, T0, as_bytes, label, make, observation
+from tests.support.recomputed import alone, compared, known, online
 
 TASKS = ("binary", "multiclass", "regression")
-COLUMNS = {"weight": None, "stops": None, "carrier": ("A", "B", "C"), "wind": None}
-REFERENCE = {
-    "features": {
-        "weight": {"edges": EDGES, "counts": (1, 1, 1, 1)},
-        "carrier": {"words": ("B", "A"), "counts": (5, 3, 1)},
-        "wind": {"edges": (10.0,), "counts": (1, 1)},
-    },
-    "scores": {"edges": SCORE_EDGES, "counts": (1, 1, 1, 1)},
-}
-
-
-def known(version: str) -> Known | None:
-    """The same profiles as `tests.support.journals` gives the observer."""
-    return Known(COLUMNS, REFERENCE) if version.startswith("v") else None
-
-
-def alone(spec: PipelineSpec, entries: Sequence[dict[str, Any]], *, gap: bool = False) -> Recomputed:
-    """The recomputation of these entries."""
-    return recompute(spec, list(enumerate(as_bytes(entries))), known, gap=gap)[0]
-
-
-def online(spec: PipelineSpec, values: Sequence[bytes], end: int | None = None) -> Published:
-    """What the observer's fold publishes of these, read back as of an offset."""
-    fold, cards, outcomes, blocks = (
-        PartitionFold(0, journals.rules_of(spec), MemoryStore()),
-        list[tuple[bytes, bytes]](),
-        list[tuple[int, bytes]](),
-        list[bytes](),
-    )
-    fold.begin(0, -1)
-    for at in range(0, len(values), 30):
-        chunk = values[at : at + 30]
-        told = fold.take(chunk, range(at, at + len(chunk)))
-        fold.settle()
-        cards += [(scorecard_key(card), encode(card)) for card in told.cards]
-        cards += [(account_key(account), encode(account)) for account in told.accounts]
-        blocks += [encode(block) for block in told.findings.blocks]
-        for _, status, _, one, where in told.findings.outcomes:
-            outcomes.append((0, encode({"status": status, "label": one, "at": where})))
-    found, ends = {0: Published()}, {0: len(values) if end is None else end}
-    take_cards(found, cards, ends)
-    take_blocks(found, blocks, ends)
-    take_outcomes(found, outcomes)
-    return found[0]
-
-
-def compared(found: Published, mine: Recomputed, *, still: bool = True) -> Compared:
-    """The comparison of one partition."""
-    made = Compared()
-    compare(made, 0, found, mine, still=still, whole=True)
-    return made
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -198,7 +139,7 @@ def test_a_record_that_cannot_be_read_is_missing_everywhere() -> None:
 def test_nothing_of_some_kind_is_no_fault(task: str) -> None:
     """No entries, ticks alone, observations without labels, labels without observations, a tick of a far future."""
     spec, dice = make(task), Random(1)
-    seen, tick = observation(spec, "r1", T0, dice), {"type": "tick", "time": 10**24, "v": 1}
+    seen, tick = observation(spec, "r1", T0, dice), {"type": "tick", "time": 253_402_300_799_999, "v": 1}
     known_later = label("r2", journals.value_of(spec, dice), T0)
     of: list[list[dict[str, Any]]] = [[], [tick], [known_later], [tick, seen, known_later], [seen]]
     for entries, windows in zip(of, (0, 0, 0, 0, 1), strict=True):
@@ -208,18 +149,19 @@ def test_nothing_of_some_kind_is_no_fault(task: str) -> None:
         assert windows == len(quality([judged, judged], terms_of(spec)))
 
 
-def test_an_entry_of_another_pipeline_is_one_sentence() -> None:
-    """A label in words where numbers are expected: the pipeline and the remedy are named."""
+def test_an_entry_of_another_pipeline_is_none() -> None:
+    """A label in words where numbers are expected, look-ups that are no object: invalid, and the others count."""
     spec = make("regression")
-    entries = [observation(spec, "r1", T0, Random(1)), label("r1", "late", T0)]
-    with pytest.raises(UserError, match="journal of parcels has an entry that is none of this pipeline"):
-        alone(spec, entries)
+    seen = observation(spec, "r1", T0, Random(1))
+    wrong: list[Any] = [5, None, [], {"weather": 5}]
+    entries = [seen, label("r1", "late", T0), *(seen | {"lookups": one} for one in wrong)]
+    assert {T0: {"observations": 1, "invalid": 5}} == alone(spec, entries).accounts
 
 
-def test_look_ups_that_are_none_count_as_missing() -> None:
-    """Whatever stands in their place: the feature has no value."""
+def test_look_ups_that_have_no_value_are_missing() -> None:
+    """No group, nothing in it, null in its place, or a field that is null."""
     spec = make()
-    given: tuple[Any, ...] = (5, None, [], {"weather": 5}, {"weather": None})
+    given: list[dict[str, Any]] = [{}, {"weather": None}, {"weather": {}}, {"weather": {"wind": None}}]
     for wrong in given:
         entry = observation(spec, "r1", T0, Random(1)) | {"lookups": wrong}
         (figures,) = alone(spec, [entry]).cards.values()
