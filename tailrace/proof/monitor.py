@@ -4,20 +4,25 @@ import shutil
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
+from shared.adapters.kafka.announcer import Announcer
 from shared.adapters.kafka.publisher import KafkaPublisher
+from shared.adapters.kafka.table import TableReader
 from shared.adapters.pipeline_yaml import Pipeline
 from shared.core.errors import TailraceError
+from shared.core.records import Rollout
 from shared.core.topics import topic
 from shared.runtime.model_files import public_key
 from shared.runtime.settings import Settings
 from tailrace.proof import monitor_checks as checks
 from tailrace.proof.checks import Finding
+from tailrace.proof.monitor_analyst import figures, requests, said
 from tailrace.proof.monitor_checks import Published
 from tailrace.proof.monitor_crew import ANALYST, ROUTER, Crew
 from tailrace.proof.monitor_feed import Feed
@@ -26,11 +31,13 @@ from tailrace.proof.monitor_plan import OBSERVERS, Request, plan
 from tailrace.proof.monitor_reading import Reading
 from tailrace.proof.monitor_recovery import recoveries
 from tailrace.proof.monitor_saying import Speaker
-from tailrace.proof.monitor_script import Script
+from tailrace.proof.monitor_script import Script, Step
 from tailrace.proof.monitor_terms import SPAN, STEP, TAIL, bent
-from tailrace.proof.monitor_verdict import MonitorVerdict, Recovery, sum_up
+from tailrace.proof.monitor_verdict import Analyst, MonitorVerdict, Recovery, sum_up
 from tailrace.proof.scene import Say, Scene, announce_second, scene
 from tailrace.recompute.main import Report, recompute_monitor
+from tailrace.recompute.terms import terms_of, times_of
+from tailrace.recompute.then import Then
 
 
 class Run:
@@ -52,6 +59,7 @@ class Run:
         self._nemesis = MonitorNemesis(self._crew, self._request, strikes, loop, say)
         speaker = Speaker(scene_.pipeline.spec, scene_.pool, {name: ref.digest for name, ref in scene_.refs.items()})
         self._script = Script(speaker, request.records, request.seed, scene_.pool.start // STEP * STEP)
+        self._active: str | None = None
         self._recovery: list[Recovery] = []
         self._rebuilt = Counter[str]()
 
@@ -69,11 +77,17 @@ class Run:
         if self._request.planted == "altered":
             self._alter(found)
         self._say("recomputing every figure from the journal")
-        report = recompute_monitor(self._scene.pipeline.spec, self._settings(), self._say)
-        findings = self._check(found, report)
+        spec = self._scene.pipeline.spec
+        then = Then(times_of(spec), terms_of(spec))
+        report = recompute_monitor(spec, self._settings(), self._say, keep=then.keep)
+        findings, analyst = self._check(found, report), None
+        if self._crew.has_analyst:
+            self._say("comparing what the analyst said")
+            more, analyst = self._analyst(then)
+            findings |= more
         return sum_up(
             self._scene, self._request, findings, report, found, self._nemesis.struck, sent, self._rebuilt,
-            self._recovery, drained, time.monotonic() - self._began,
+            self._recovery, analyst, drained, time.monotonic() - self._began,
         )  # fmt: skip
 
     def _play(self, feed: Feed) -> float:
@@ -86,8 +100,9 @@ class Run:
             crew.start_single(ANALYST)
         crew.wait_ready(crew.single(ROUTER), *(crew.observer(slot) for slot in range(OBSERVERS)))
         self._say(f"{self._request.records:,} predictions over {self._lasts:.0f} s of faults")
+        first = map(self._announced, islice(steps, SPAN // STEP))
         with ThreadPoolExecutor(1) as pool:
-            flowing = pool.submit(feed.play, islice(steps, SPAN // STEP), self._nemesis.left, SPAN // STEP)
+            flowing = pool.submit(feed.play, first, self._nemesis.left, SPAN // STEP)
             try:
                 self._nemesis.run()
             except BaseException:
@@ -102,8 +117,18 @@ class Run:
         feed.play(steps, lambda: 0.0, TAIL // STEP)
         drained = crew.wait_done()
         names = [*(crew.observer(slot) for slot in sorted(crew.observers)), crew.single(ROUTER)]
+        if crew.has_analyst:
+            crew.wait_analyst()
+            names.append(crew.single(ANALYST))
         self._nemesis.unclean += crew.stop(*names)
         return drained
+
+    def _announced(self, step: Step) -> Step:
+        """The second version comes into force where the script makes it the champion."""
+        if self._active is None and step.begins >= self._script.second:
+            self._active = activate_second(self._scene)
+            self._say(f"version {self._active} is the champion")
+        return step
 
     def _recover(self, feed: Feed) -> None:
         def send() -> None:
@@ -125,6 +150,14 @@ class Run:
             "letters": checks.letters(found, books),
             "I17": Finding(len(unclean), tuple(unclean)),
         }
+
+    def _analyst(self, then: Then) -> tuple[dict[str, Finding], Analyst]:
+        """Its figures and requests, held against raw predictions and labels as of the offsets that it names."""
+        reading = Reading(self._scene.conf, self._scene.name)
+        told = said(reading.values("verdicts"), reading.values("retrain"))
+        cooldown = round(self._scene.pipeline.spec.retraining.cooldown * 1_000)
+        counts = Analyst(len(told.verdicts), len(told.windows), len({one["id"] for one in told.requests}))
+        return {"figures": figures(told, then), "requests": requests(told, cooldown)}, counts
 
     def _settings(self) -> Settings:
         """Those of the scene; the recomputation fetches the bundles anew."""
@@ -161,7 +194,7 @@ def prove_monitor(
         Unavailable: something does not come to its end, or the topics could not be read back.
     """
     with scene(pipeline, "exactly_once", home, records=request.records, say=say) as made:
-        announce_second(made)
+        announce_second(made)  # known from the start, as it answers beside the first one
         made.pipeline = bent(made.pipeline, home / "bent")  # trained by its own terms, watched by the proof's
         try:
             verdict = Run(made, request, say).verdict()
@@ -171,6 +204,19 @@ def prove_monitor(
         if not verdict.ok:
             _keep(home, keep, say)
         return verdict
+
+
+def activate_second(scene_: Scene) -> str:
+    """Say on `models` that the second version is in force: the proof's scorers need no barrier."""
+    announce_second(scene_)
+    name = scene_.name
+    reader = TableReader(scene_.conf, topic(name, "models"), 30.0)
+    with closing(reader), closing(Announcer(scene_.conf, 30.0)) as announcer:
+        known = [msgspec.json.decode(value, type=Rollout) for value in reader.to_end()]
+        newest = max(known, key=lambda one: one.epoch)
+        active = msgspec.structs.replace(newest, state="active", reason="proof")
+        announcer.send(topic(name, "models"), f"{name}/{active.epoch}".encode(), msgspec.json.encode(active))
+    return active.champion.version
 
 
 def _keep(home: Path, keep: Path | None, say: Say) -> None:

@@ -154,12 +154,33 @@ class Crew:
 
     def ids(self, slot: int) -> int:
         """How many ids an observer remembers, as its metrics say."""
-        name = self.observer(slot)
-        address = next(one.address for one in self._scene.supervisor.status() if one.name == name)
-        with urlopen(f"{address}/metrics", timeout=5.0) as answer:  # noqa: S310 - our own loopback address
-            lines = answer.read().decode().splitlines()
-        values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith("tailrace_monitor_ids{")]
+        values = self._gauges(self.observer(slot), "tailrace_monitor_ids")
         return int(sum(value for value in values if value == value))  # noqa: PLR0124 - NaN is of partitions of others
+
+    def wait_analyst(self) -> None:
+        """Wait until the analyst has read all that there is, and has taken a turn since."""
+        name = self.single(ANALYST)
+
+        def turns() -> float:
+            return sum(self._gauges(name, "tailrace_analyst_turns_total"))
+
+        def read() -> bool:
+            lags = self._gauges(name, "tailrace_analyst_lag_records")
+            return bool(lags) and not any(lags)
+
+        self.until(read, f"{name} to have read everything", DONE_S)
+        before = turns()
+        self.until(lambda: turns() > before + 1, f"a turn of {name}", DONE_S)
+
+    def _gauges(self, program: str, name: str) -> list[float]:
+        """The values of a metric of a program; none while it is away."""
+        address = next(one.address for one in self._scene.supervisor.status() if one.name == program)
+        try:
+            with urlopen(f"{address}/metrics", timeout=5.0) as answer:  # noqa: S310 - our own loopback address
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return []
+        return [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} "))]
 
     def saved(self, since: float) -> set[int]:
         """The partitions that have a checkpoint of after a moment (Unix time)."""

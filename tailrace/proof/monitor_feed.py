@@ -15,6 +15,7 @@ from shared.core.topics import topic
 from shared.runtime.clock import SystemClock
 from tailrace.proof.monitor_script import SLOTS, Attempt, Step, Written
 
+DIES = 6
 BEHIND = 2  # steps that the label router may be behind
 _WAIT_S, _POLL_S = 120.0, 0.02
 _TRANSACTION_S, _CALL_S = 30.0, 10.0
@@ -81,7 +82,7 @@ class Feed:
                 return
 
     def write(self, attempts: Iterable[Attempt]) -> None:
-        """Transactions: each is committed in the end. Every second one of those to be aborted dies with its scorer."""
+        """Transactions: each is committed in the end. One in `DIES` that are aborted dies with its scorer."""
         for attempt in attempts:
             sink = self._sinks[attempt.slot]
             for _ in range(attempt.aborts):
@@ -90,7 +91,7 @@ class Feed:
                 rows = [*attempt.written, *attempt.ghosts]
                 sink.produce(self._block(rows, [one.aborted for one in rows]))
                 sink.flush()
-                if self.aborted % 2:
+                if self.aborted % DIES:
                     sink.abort()
                 else:
                     sink.renew()  # the next life of its transactional id ends it

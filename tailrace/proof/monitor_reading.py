@@ -1,6 +1,6 @@
 """Reads the topics of a monitor's proof back, once nothing writes to them any more."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shared.adapters.kafka.admin import KafkaAdmin
@@ -44,13 +44,9 @@ class Reading:
         found.labels = sum(1 for _ in self.messages("labels"))
         return found
 
-    def last(self, name: TopicName, keep: Callable[[bytes], bool]) -> Message | None:
-        """The last message whose value is of interest."""
-        found = None
-        for message in self.messages(name):
-            if keep(message.value() or b""):
-                found = message
-        return found
+    def values(self, name: TopicName) -> list[bytes]:
+        """Every value of a topic."""
+        return [value for message in self.messages(name) if (value := message.value())]
 
 
 def _header(message: Message, name: str) -> str:

@@ -18,7 +18,7 @@ VERSIONS, UNKNOWN = ("1", "2"), "9"
 SLOTS = 2
 SECOND_FROM, SHADOWS_FROM = 0.5, 0.3  # shares of the span: the other version is the champion; there are shadows
 _UNKNOWN, _EXPIRED, _SHADOW, _STRAY, _REPEATED, _BEFORE = 0.002, 0.001, 0.15, 0.0005, 0.005, 0.01
-_ABORTED = 0.3
+_ABORTED = 0.4  # of the attempts while predictions come, so that it is about three in ten of all
 _LARGEST = 400  # observations in a transaction
 
 
@@ -103,11 +103,12 @@ class Script:
     def _pulse(self, partition: int, time: int) -> Written:
         place = self._place(partition)
         said = answer(self._spec, self._dice, 0.0)
-        subject = Subject(f"p{partition}.{place[1]}", place[1], place, time, VERSIONS[time >= self._second], said)
+        subject = Subject(f"p{partition}.{place[1]}", place[1], place, time, VERSIONS[time >= self.second], said)
         return self._observe(subject, self._speaker.key(place[1]))
 
     @property
-    def _second(self) -> int:
+    def second(self) -> int:
+        """Event time from which the second version is the champion, ms."""
         return self._start + int(SPAN * SECOND_FROM)
 
     def _place(self, partition: int) -> tuple[int, int]:
@@ -127,7 +128,7 @@ class Script:
         """The n-th prediction, perhaps with a shadow, perhaps twice; its labels go their own way."""
         dice, key, now = self._dice, self._speaker.key(n), self._times[n]
         share = (now - self._start) / SPAN
-        champion, other = VERSIONS[now >= self._second], VERSIONS[now < self._second]
+        champion, other = VERSIONS[now >= self.second], VERSIONS[now < self.second]
         version = UNKNOWN if dice.random() < _UNKNOWN else champion
         place, said = self._place(partition_of(key, self._spec.partitions)), answer(self._spec, dice, share)
         jump = n in (len(self._times) // 3, len(self._times) * 2 // 3)  # a clock that is far ahead
@@ -167,9 +168,9 @@ class Script:
                 size = self._dice.randint(1, _LARGEST)
                 attempt = Attempt(slot, mine[:size])
                 mine = mine[size:]
-                while self._dice.random() < _ABORTED:
+                while begins < self.half and self._dice.random() < _ABORTED:
                     attempt.aborts += 1
-                if attempt.aborts and begins < self.half:
+                if attempt.aborts:
                     attempt.ghosts.append(self._ghost(attempt.written[0], begins))
                 made.append(attempt)
         return made

@@ -86,7 +86,7 @@ class MonitorVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def sum_up(
     scene: Scene, request: Request, findings: Mapping[str, Finding], report: Report, found: Published,
     struck: Mapping[str, int], sent: dict[str, int], rebuilt: Mapping[str, int], recovery: list[Recovery],
-    drained: float, wall: float,
+    analyst: Analyst | None, drained: float, wall: float,
 ) -> MonitorVerdict:  # fmt: skip
     """Put everything together; arguments as the fields of a verdict."""
     violations = {name: finding.count for name, finding in findings.items()}
@@ -106,7 +106,7 @@ def sum_up(
         compared=report.compared,
         rebuilt=dict(Counter(rebuilt).most_common()),
         recovery=recovery,
-        analyst=None,
+        analyst=analyst,
         drained_s=round(drained, 1),
         broker=Broker(Witness(scene.stack, scene.name).version, KafkaAdmin(scene.conf).broker().cluster_id),
         versions={name: version(name) for name in LIBRARIES},

@@ -102,7 +102,7 @@ class Fold:
         if life.seen is not None:
             self._note("repeated")
             return
-        life.seen = Seen(entry, entry.time, self._open(entry.time))
+        life.seen = Seen(entry, entry.time, self._open(entry.time), self._offset)
         self._orphan(life)
         held, life.held = life.held, []
         for one in held:
@@ -117,7 +117,7 @@ class Fold:
             self._note("repeated")
         else:
             time = life.seen.time
-            new = Seen(entry, time, self._open(time))
+            new = Seen(entry, time, self._open(time), self._offset)
             life.shadows.append(new)
             if life.label is not None and new.counts:
                 self._judge(new, life.label, shadow=True)
@@ -164,6 +164,7 @@ class Fold:
             else:
                 one.corrected += 1
         life.label = label
+        life.forces.append((self._offset, label))
         self._told.outcomes.append((self._offset, status, label.id, label.revision, label.value, at))
         return status
 

@@ -19,11 +19,15 @@ class Held:
 
 @dataclass(slots=True)
 class Seen:
-    """An observation that was taken in; `counts`: its window was open. A shadow's time is the champion's."""
+    """An observation that was taken in; `counts`: its window was open. A shadow's time is the champion's.
+
+    It stands at `offset` in the journal.
+    """
 
     observation: Observation
     time: int
     counts: bool
+    offset: int
     corrected: int = 0
 
     @property
@@ -34,7 +38,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Life:
-    """One id. `repeats` counts the labels that said nothing new."""
+    """One id. `repeats` counts the labels that said nothing new.
+
+    `forces` has those that did, each with the offset in the journal at which it came into force.
+    """
 
     until: int
     seen: Seen | None = None
@@ -42,6 +49,7 @@ class Life:
     label: Body | None = None
     held: list[Held] = field(default_factory=list)
     repeats: Counter[str] = field(default_factory=Counter)
+    forces: list[tuple[int, Body]] = field(default_factory=list)
 
     def all(self) -> Iterator[tuple[Seen, bool]]:
         """The champion's observation, then those of shadows; and whether it is a shadow's."""

@@ -1,8 +1,9 @@
 """Everything of `tailrace monitor recompute`: read, recompute, compare, and say it. Shares no code with the monitor."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from shared.core.topics import TopicName, topic
 from shared.runtime.settings import Settings, read_secret
 from tailrace.recompute.compare import Compared, Difference, Recomputed, compare
 from tailrace.recompute.figures import merged
+from tailrace.recompute.fold import Told
 from tailrace.recompute.partition import recompute
 from tailrace.recompute.profiles import Bundles
 from tailrace.recompute.published import Published, take_blocks, take_cards, take_outcomes
@@ -65,7 +67,13 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def recompute_monitor(
-    spec: PipelineSpec, settings: Settings, say: Say, *, most: int = 1_000, timeout: float = TIMEOUT
+    spec: PipelineSpec,
+    settings: Settings,
+    say: Say,
+    *,
+    most: int = 1_000,
+    timeout: float = TIMEOUT,
+    keep: Callable[[int, Told], None] = lambda *_: None,
 ) -> Report:
     """Recompute everything that the observers have folded, and compare it with what they published.
 
@@ -75,6 +83,7 @@ def recompute_monitor(
         say: told how far it is.
         most: at most so many differences are named; all are counted.
         timeout: s that the broker has for an answer.
+        keep: given each partition and what its fold told.
 
     Raises:
         UserError: a topic does not exist, the observers have committed nothing, or the broker cannot be reached.
@@ -93,7 +102,7 @@ def recompute_monitor(
     for partition, end in ends.items():
         values = [(m.offset(), m.value()) for m in topics.read("journal", partition, end)]
         say(f"partition {partition}: {len(values):,} entries up to offset {end:,}")
-        mine, rows = recompute(spec, values, bundles, gap=starts[partition] > 0)
+        mine, rows = recompute(spec, values, bundles, gap=starts[partition] > 0, keep=partial(keep, partition))
         # The outcomes were read before this second look: had the observers moved since, there might be more of them.
         compare(result, partition, found[partition], mine, still=still.get(partition) == end, whole=whole)
         parts.append(PartitionReport(partition, starts[partition], end, len(values), mine.mark, _labels([mine])))

@@ -7,7 +7,7 @@ from tailrace.recompute import features as described
 from tailrace.recompute.compare import Recomputed
 from tailrace.recompute.entries import Reader
 from tailrace.recompute.figures import Cards, count_all
-from tailrace.recompute.fold import blocks_of, fold
+from tailrace.recompute.fold import Told, blocks_of, fold
 from tailrace.recompute.quality import Judged, judged_of
 from tailrace.recompute.tables import accounts, entries, observations
 from tailrace.recompute.terms import terms_of, times_of
@@ -17,7 +17,12 @@ Profiles = Callable[[str], "described.Known | None"]
 
 
 def recompute(
-    spec: PipelineSpec, values: Sequence[tuple[int, bytes | None]], profiles: Profiles, *, gap: bool = False
+    spec: PipelineSpec,
+    values: Sequence[tuple[int, bytes | None]],
+    profiles: Profiles,
+    *,
+    gap: bool = False,
+    keep: Callable[[Told], None] = lambda _: None,
 ) -> tuple[Recomputed, Judged]:
     """Recompute one partition.
 
@@ -26,12 +31,14 @@ def recompute(
         values: (offset, value) of its entries in `journal`, in offset order.
         profiles: the reference of each version.
         gap: entries before these are gone.
+        keep: given what the fold told.
 
     Returns:
         What should have been published, and the labelled observations for figures of quality.
     """
     times, terms = times_of(spec), terms_of(spec)
     told, end = fold(values, times, terms, Reader(spec))
+    keep(told)
     frame, cards = observations(told, times, terms), Cards()
     count_all(cards, frame, terms)
     rows = frame["record"].map(described.reader_of(spec))
