@@ -7,7 +7,9 @@ by years moves nothing. Cards that no pipeline of these classes can have made ar
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+
+import msgspec
 
 from services.monitor.analyst.delays import come_by
 from services.monitor.analyst.kept import Kept
@@ -61,7 +63,7 @@ def heard(cards: Iterable[Scorecard], accounts: Iterable[Account], terms: LookTe
         now=min(marks.values(), default=0),
         offsets={f"journal/{partition}": offsets[partition] for partition in sorted(offsets)},
         versions={key: tuple(found) for key, found in grouped.items()},
-        entries=tuple(_entries(accounts)),
+        entries=tuple(_entries(accounts, kept)),
         patience=_patience(grouped, terms),
     )
 
@@ -78,18 +80,30 @@ def _fits(card: Scorecard, terms: LookTerms) -> bool:
     return fits and len(sums.delays) <= len(DELAYS) + 1 and card.span > 0
 
 
-def _entries(accounts: Iterable[Account]) -> Iterator[Entries]:
+def _entries(accounts: Iterable[Account], kept: Kept) -> Iterator[Entries]:
     latest: dict[bytes, Account] = {}
     for account in accounts:
         before = latest.get(account_key(account))
         if before is None or _further(account) > _further(before):
             latest[account_key(account)] = account
-    windows: dict[int, Entries] = {}
-    for account in latest.values():
-        others = windows.get(account.window)
-        sums = account.sums if others is None else merge(others.sums, account.sums)
-        windows[account.window] = Entries(account.window, account.window + account.span, sums)
-    return (windows[since] for since in sorted(windows))
+    windows: dict[int, list[Account]] = {}
+    for key in sorted(latest):
+        windows.setdefault(latest[key].window, []).append(latest[key])
+    for since in sorted(windows):
+        found = windows[since]
+        yield kept.of(("entries", since), found, partial(_of_window, found))
+
+
+def _of_window(accounts: list[Account]) -> Entries:
+    first = accounts[0]
+    return Entries(first.window, first.window + first.span, added(one.sums for one in accounts))
+
+
+def added(sums: Iterable[AccountSums]) -> AccountSums:
+    """All of them as one."""
+    rows = [msgspec.structs.astuple(one) for one in sums]
+    names = AccountSums.__struct_fields__
+    return AccountSums(**{name: sum(column) for name, column in zip(names, zip(*rows, strict=True), strict=False)})
 
 
 def _further(account: Account) -> tuple[int, bool, int, bool]:

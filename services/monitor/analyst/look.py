@@ -7,7 +7,7 @@ then there is the label-free estimate.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 
 import msgspec
 
@@ -16,10 +16,10 @@ from services.monitor.analyst.alarms import Watch
 from services.monitor.analyst.calibration import Drift
 from services.monitor.analyst.estimate import Expected, estimate
 from services.monitor.analyst.findings import Finding, of_estimate, of_quality
-from services.monitor.analyst.heard import Heard, begin, heard
+from services.monitor.analyst.heard import Heard, added, begin, heard
 from services.monitor.analyst.kept import Kept
 from services.monitor.analyst.moves import FEATURES, LABELS, SCORES, moved
-from services.monitor.analyst.panes import Pane, together
+from services.monitor.analyst.panes import Pane, bare, together
 from services.monitor.analyst.policy_state import Evidence
 from services.monitor.analyst.quality import Measured, Quality, quality
 from services.monitor.analyst.rises import of_errors
@@ -28,7 +28,6 @@ from services.monitor.analyst.terms import LookTerms
 from services.monitor.analyst.window_faults import Moment
 from shared.core.durations import write
 from shared.core.monitor_records import Account, AccountSums, Scorecard
-from shared.core.scorecards import merge
 
 _PAST = 60  # windows that the label-free estimate learns from
 
@@ -128,7 +127,7 @@ def look_at(
         pipeline=terms.pipeline, version=subject.version, shadow=shadow, now=now, quality=rolling,
         windows=tuple(_by_itself(pane, terms, kept) for pane in windows.all), estimate=expected,
         drifts=_largest(*features.drifts, *scores.drifts, *labels.drifts),
-        accounts=reduce(merge, (one.sums for one in entries), AccountSums()), findings=findings, offsets=known.offsets,
+        accounts=added(one.sums for one in entries), findings=findings, offsets=known.offsets,
         labels=gone + sum(pane.sums.labelled for pane in every if pane.until > first),
         before=Before(now, subject.version, features.standing, gone, max(first, before.until)),
     )  # fmt: skip
@@ -190,7 +189,7 @@ def _expected(windows: _Windows, terms: LookTerms, kept: Kept) -> Expected | Non
         return None
 
     def made() -> Expected:
-        now = together(pane.sums for pane in young)
+        now = together(bare(pane.sums) for pane in young)
         return estimate([pane.sums for pane in past], now, terms.task, terms.threshold)
 
     return kept.of(("estimate", young[0].version, young[0].shadow), (*past, *young), made)

@@ -98,6 +98,11 @@ def together(sums: Iterable[Sums]) -> Sums:
     return reduce(merge, sums, Sums())
 
 
+def bare(sums: Sums) -> Sums:
+    """Without features, groups, slices and pairs: what figures of the whole are made of, at a fifth of the price."""
+    return msgspec.structs.replace(sums, features={}, groups={}, slices={}, pairs={}, flags={})
+
+
 def _further(card: Scorecard) -> tuple[int, bool, int, bool]:
     # A replay may publish a card again, with a gap known by then: that is the one to believe.
     return (card.offset, card.closed, card.watermark, not card.complete)

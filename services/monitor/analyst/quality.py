@@ -14,7 +14,7 @@ from services.monitor.analyst import class_figures as c
 from services.monitor.analyst import intervals
 from services.monitor.analyst import number_figures as r
 from services.monitor.analyst.delays import DelayQuantile, quantiles
-from services.monitor.analyst.panes import Pane, together
+from services.monitor.analyst.panes import Pane, bare, together
 from services.monitor.analyst.tally import Tally, Values, drawn, tally
 from shared.core.monitor_records import Sums
 from shared.core.quality import Task
@@ -92,7 +92,7 @@ def quality(panes: Sequence[Pane], task: Task, classes: int, within: float = 0.1
     """
     if len({(pane.version, pane.shadow) for pane in panes}) != 1:
         raise ValueError("quality is of the windows of one version in one role")
-    sums = together(pane.sums for pane in panes)
+    sums = together(bare(pane.sums) for pane in panes)
     return Quality(
         version=panes[0].version, shadow=panes[0].shadow,
         since=min(pane.window for pane in panes), until=max(pane.until for pane in panes),

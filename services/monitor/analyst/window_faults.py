@@ -7,7 +7,7 @@ that windows usually have: then a whole window as usual cannot look like one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from statistics import median
 
 from services.monitor.analyst import faults
@@ -19,6 +19,8 @@ from services.monitor.analyst.policy_state import RANK
 from services.monitor.analyst.terms import LookTerms
 from shared.core.monitor_records import AccountSums, FeatureCounts, Sums
 from shared.core.reference import Reference
+from shared.core.reference_panes import span_of
+from shared.core.scorecards import merge
 
 _MOST = 0.6  # of a usual window's records: with `FaultTerms.jumped` of them at one end it would hold more than `usual`
 _BY_THE_HOUR = frozenset(("label_outage",))  # labels follow their records by hours: a part of a day lacks them
@@ -120,12 +122,19 @@ def _of_two(whole: Finding, part: Finding | None) -> Finding:
 
 
 def _trained(reference: Reference | None, terms: LookTerms) -> list[Sums]:
-    """The reference's panes as windows of before: what was usual then, was usual."""
-    if reference is None:
+    """The records that a version was trained on, in windows as long as those that are watched, or nearly."""
+    if reference is None or not reference.features:
         return []
-    panes = min((len(profile.panes) for profile in reference.features.values()), default=0)
-    made = [
-        {name: FeatureCounts(profile.panes[i]) for name, profile in reference.features.items()} for i in range(panes)
-    ]
-    found = [Sums(n=max(sum(one.counts) for one in of.values()), features=of) for of in made]
+    first = next(iter(reference.features.values()))
+    span = span_of(first, reference.pane_ms, terms.window, terms.drift.windows)
+    panes = min(len(profile.panes) for profile in reference.features.values())
+    found = [_put_together(reference, i, span) for i in range(panes - span + 1)] if span else []
     return [sums for sums in found if sums.n >= terms.faults.minimum]
+
+
+def _put_together(reference: Reference, first: int, span: int) -> Sums:
+    features = {
+        name: FeatureCounts(reduce(merge, profile.panes[first : first + span]))
+        for name, profile in reference.features.items()
+    }
+    return Sums(n=max(sum(one.counts) for one in features.values()), features=features)
