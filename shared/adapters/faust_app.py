@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import faust
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped] # it has no types
+from faust.exceptions import ImproperlyConfigured
 from faust.transport.base import Transport as AnyTransport
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, StreamT
 
-from shared.core.errors import UserError
+from shared.core.errors import Unavailable, UserError
 
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _BUFFER = 2_000  # records that an agent has not taken yet
@@ -28,7 +30,8 @@ _PULSE = 1.0
 class Reading:
     """What is read: `kept` goes into a table whose changelog is `changelog`, records of `taken` are handed over.
 
-    All of them have one partition, so Faust gives them to the same member. `every`: s between two turns.
+    All of them have one partition, so Faust gives them to the same member. `every`: s between two turns;
+    `member`: a name that outlives the process, so that the same one goes on at once after a restart.
     """
 
     group: str
@@ -38,6 +41,7 @@ class Reading:
     folder: Path
     session_timeout: float
     every: float
+    member: str = ""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -192,6 +196,7 @@ def faust_app(conf: Mapping[str, Any], reading: Reading, owner: Owner) -> _App:
     Raises:
         UserError: a setting that Faust's client has nothing for.
     """
+    reading.folder.mkdir(parents=True, exist_ok=True)
     app = _App(
         reading.group,
         autodiscover=False,
@@ -202,6 +207,7 @@ def faust_app(conf: Mapping[str, Any], reading: Reading, owner: Owner) -> _App:
         broker_request_timeout=_REQUEST,
         broker_session_timeout=reading.session_timeout,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=reading.member or None,
         datadir=reading.folder,
         processing_guarantee="at_least_once",
         store="memory://",
@@ -252,7 +258,8 @@ async def run(app: _App, stop: asyncio.Event) -> None:
     """Work until told to stop, and end in order.
 
     Raises:
-        Exception: what made the application stop by itself.
+        Unavailable: the broker cannot be reached, or lets us not in.
+        Exception: what else made the application stop by itself.
     """
     starting = asyncio.ensure_future(app.start())
     try:
@@ -264,6 +271,8 @@ async def run(app: _App, stop: asyncio.Event) -> None:
         await asyncio.wait([starting], timeout=_PULSE)
         await app.stop()
     cause = app.crash_reason or (None if starting.cancelled() else starting.exception())
+    if isinstance(cause, KafkaError | ImproperlyConfigured):
+        raise Unavailable(f"kafka: {str(cause) or type(cause).__name__}") from cause
     if cause is not None:
         raise cause
 

@@ -5,14 +5,15 @@ its answer. Faust calls this (`shared/adapters/faust_app.py`), and so can a test
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import msgspec
 
+from services.monitor.analyst.kept import Kept
 from services.monitor.analyst.ledger import Ledger, Remembered
-from services.monitor.analyst.memory import Memory, Turn, expired, fold_blocks, turn
+from services.monitor.analyst.memory import Turn, expired, fold_blocks, turn
 from services.monitor.analyst.saying import Sayings
 from services.monitor.analyst.showing import Showing
 from services.monitor.analyst.subject import Subject
@@ -67,6 +68,8 @@ class Analyst:
         self._blocks = OrderedDict[int, ErrorBlock]()
         self._asks = OrderedDict[int, Ask]()
         self._cards: dict[bytes, tuple[bytes, Card]] = {}
+        self._made = Kept()
+        self._news, self._knows = True, (-1, "")
         self._card = msgspec.json.Decoder(Card).decode
         self._block = msgspec.json.Decoder(ErrorBlock).decode
         self._ask = msgspec.json.Decoder(Ask).decode
@@ -102,6 +105,7 @@ class Analyst:
         if before is not None and self._decoded(key, before).offset > card.offset:
             return False
         self._cards[key] = (value, card)
+        self._news = True
         return True
 
     def take(self, topic: str, offset: int, value: bytes) -> None:
@@ -111,6 +115,7 @@ class Analyst:
                 self._blocks[offset] = self._block(value)
             else:
                 self._asks[offset] = self._ask(value)
+            self._news = True
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._bad("errors" if topic == self._topics.errors else "asks", error)
 
@@ -141,33 +146,37 @@ class Analyst:
 
     def _turned(self, table: Mapping[bytes, bytes]) -> list[bytes]:
         kept = self._kept or self._open()
+        champion = self._subjects.champion()
+        knows = (self._subjects.known, champion)
+        if not (self._news or knows != self._knows or self._sayings.due() or self._subjects.lacking):
+            return []
+        self._news = False  # what comes from here on is news for the next turn
         cards = {key: self._decoded(key, value) for key, value in table.items()}
         self._cards = {key: self._cards[key] for key in cards}
         blocks, asked = dict(self._blocks), next(iter(dict(self._asks).items()), None)
-        champion = self._subjects.champion()
         subjects = self._of(champion, cards, blocks)
+        manual = name_of(asked[1]) if asked else ""
         memory = fold_blocks(kept.memory, list(blocks.items()), subjects, self._terms)
-        done = self._looked(memory, cards, champion, subjects, name_of(asked[1]) if asked else "")
-        decided = asked is not None and any(not look.shadow and look.version == champion for look in done.looks)
-        after = Remembered(done.memory, asked[0] if asked and decided else kept.asks)
+        done = turn(
+            memory, *_told_apart(cards.values()), champion, subjects, self._terms, manual=manual, kept=self._made
+        )
+        self._write(kept, done, asked[0] if asked and champion else kept.asks)
+        self._knows = (self._subjects.known, champion)
+        for offset in blocks:
+            self._blocks.pop(offset, None)
+        if asked and champion:
+            self._asks.pop(asked[0], None)
+            self._news = True  # perhaps there is another one
+        self._told(done)
+        return expired(cards.values(), done.memory.policy.now, self._terms)
+
+    def _write(self, before: Remembered, done: Turn, asks: int) -> None:
+        after = Remembered(done.memory, asks)
         said = self._sayings.of(done)
-        if after != kept or said:
+        if after != before or said:
             self._ledger.write(after, said)
         self._kept = after
         self._sayings.said(done)
-        for offset in blocks:
-            self._blocks.pop(offset, None)
-        if asked and decided:
-            self._asks.pop(asked[0], None)
-        self._told(done)
-        return expired(cards.values(), max((look.now for look in done.looks), default=0), self._terms)
-
-    def _looked(
-        self, memory: Memory, cards: Mapping[bytes, Card], champion: str, subjects: Mapping[str, Subject], manual: str
-    ) -> Turn:
-        scorecards = [card for card in cards.values() if isinstance(card, Scorecard)]
-        accounts = [card for card in cards.values() if isinstance(card, Account)]
-        return turn(memory, scorecards, accounts, champion, subjects, self._terms, manual=manual)
 
     def _of(self, champion: str, cards: Mapping[bytes, Card], blocks: Mapping[int, ErrorBlock]) -> dict[str, Subject]:
         seen = {card.version for card in cards.values() if isinstance(card, Scorecard)}
@@ -177,6 +186,7 @@ class Analyst:
     def _open(self) -> Remembered:
         self._kept = self._ledger.open()
         self._sayings.forget()
+        self._news = True
         for offset in [offset for offset in self._blocks if offset <= self._kept.memory.errors]:
             del self._blocks[offset]
         for offset in [offset for offset in self._asks if offset <= self._kept.asks]:
@@ -202,3 +212,9 @@ class Analyst:
     def _bad(self, topic: str, error: Exception) -> None:
         self._around.showing.ignored(topic)
         self._log.warning("a value cannot be read and is left out", topic=topic, error=str(error))
+
+
+def _told_apart(cards: Iterable[Card]) -> tuple[list[Scorecard], list[Account]]:
+    both = list(cards)
+    scorecards = [card for card in both if isinstance(card, Scorecard)]
+    return scorecards, [card for card in both if isinstance(card, Account)]

@@ -42,7 +42,7 @@ def main(where: str) -> None:
         reading = Reading(
             w.group, topic(spec.name, "scorecards"), topic(spec.name, "analyst.cards"), (names.errors, names.asks),
             state_folder() / "analyst" / spec.name / str(w.settings.worker.slot), w.settings.loop.session_timeout,
-            w.settings.monitor.turn,
+            w.settings.monitor.turn, w.name if w.settings.kafka.static_membership else "",
         )  # fmt: skip
         try:
             asyncio.run(_until_told(w, reading, analyst))

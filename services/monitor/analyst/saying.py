@@ -29,9 +29,13 @@ class Sayings:
         self._last.clear()
         self._all_at = float("-inf")
 
+    def due(self) -> bool:
+        """Whether all is to be said again."""
+        return self._clock.monotonic() - self._all_at >= AGAIN
+
     def of(self, turn: Turn) -> list[Block]:
         """What is to be said of this turn; `said` is told once it was."""
-        again = self._clock.monotonic() - self._all_at >= AGAIN
+        again = self.due()
         new = {verdict_key(verdict): verdict for verdict in turn.verdicts}
         news = {key: verdict for key, verdict in new.items() if again or _differs(self._last.get(key), verdict)}
         blocks = []
@@ -44,7 +48,7 @@ class Sayings:
 
     def said(self, turn: Turn) -> None:
         """All of this turn stands on the topics."""
-        if turn.verdicts and self._clock.monotonic() - self._all_at >= AGAIN:
+        if turn.verdicts and self.due():
             self._all_at = self._clock.monotonic()
         self._last = {verdict_key(verdict): verdict for verdict in turn.verdicts}
 

@@ -37,7 +37,13 @@ class Subjects:
         self._known: dict[str, Subject] = {}
         self._tried: dict[str, float] = {}
         self._lacking: dict[str, str] = {}
+        self._may_fetch = True
         self._log = get_logger("subjects")
+
+    @property
+    def known(self) -> int:
+        """How many versions are known, or known to be of no use: it rises with each."""
+        return len(self._known)
 
     @property
     def lacking(self) -> dict[str, str]:
@@ -57,16 +63,17 @@ class Subjects:
 
     def of(self, versions: Iterable[str]) -> dict[str, Subject]:
         """What is known of these; a version that nobody knows has no reference."""
+        self._may_fetch = True  # one bundle a turn: a registry that hangs costs its time-out once
         return {version: self._known.get(version) or self._asked(version) for version in versions}
 
     def _asked(self, version: str) -> Subject:
         unknown, now = Subject(version), self._clock.monotonic()
-        if now - self._tried.get(version, -AGAIN) < AGAIN:
+        if not self._may_fetch or now - self._tried.get(version, -AGAIN) < AGAIN:
             return unknown
         ref = self._ref(version)
         if ref is None:
             return unknown
-        self._tried[version] = now
+        self._tried[version], self._may_fetch = now, False
         try:
             manifest, reference = self._fetch(ref)
         except Unavailable as error:

@@ -1,0 +1,159 @@
+"""The analyst on a real broker: committed data only, one decision, whatever becomes of its processes."""
+
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from subprocess import run
+from threading import Event
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import msgspec
+import pytest
+
+from shared.core.records import Rollout
+from tests.support.analysts import Analysts, Card, Feed, at_once, errors, stream, values
+from tests.support.looks import DAY, T0
+from tests.support.wait import until
+from tests.support.world import World
+
+pytestmark = pytest.mark.system
+SECTIONS = {
+    "monitoring": {"window": "1d", "hold": "1d"},
+    "labels": {"horizon": "1d", "classes": ["on_time", "late"], "positive": "late"},
+}
+ROSE, LAST, STEP = 15, 25, 5  # days
+QUICK = {"TAILRACE_MONITOR__TURN": "0.3"}
+
+
+def get(address: str, path: str) -> str:
+    """What a process answers; its status does not matter."""
+    try:
+        with urlopen(address + path, timeout=5) as answer:  # noqa: S310 - our own process on loopback
+            return str(answer.read().decode())
+    except HTTPError as error:
+        return str(error.read().decode())
+
+
+def test_figures_are_of_committed_data_only(world: Callable[..., World]) -> None:
+    """I5, F32: with many aborted transactions in between, verdicts are those of the pure code on what was committed."""
+    seed = Random().randrange(10_000)
+    print(f"seed {seed}")
+    w = world(**SECTIONS)
+    feed, analysts = Feed(w, Random(seed)), Analysts(w, QUICK)
+    cards, found = stream(0, 12), errors(0, 12, 0.2, seed)
+    feed.send(cards, found)
+    assert feed.aborted > 0
+    address = analysts.start()
+    wanted = values({one.metric: one for one in at_once(w, cards, found).verdicts})
+    until(lambda: len(analysts.said()) == len(wanted), "all verdicts", 60)
+    assert wanted == values(analysts.said())
+    assert analysts.said()["accuracy"].value == pytest.approx(0.8)
+    until(lambda: json.loads(get(address, "/ready"))["ready"], "a ready analyst")
+    text = get(address, "/metrics")
+    assert 'tailrace_quality{bound="value",figure="accuracy",role="champion",version="1"} 0.8' in text
+    assert "tailrace_analyst_active 1.0" in text
+    assert 'tailrace_analyst_lag_records{topic="scorecards"} 0.0' in text
+    assert "Traceback" not in analysts.log()
+
+
+def sound(analysts: Analysts, cooldown: int = 7 * DAY) -> list[str]:
+    """The ids of all requests: none twice, and at most one a cool-down."""
+    requests = analysts.requests()
+    ids, times = [one.id for one in requests], [one.at for one in requests]
+    print([(one.trigger, one.block, (one.at - T0) / DAY) for one in requests])
+    assert len(ids) == len(set(ids))
+    assert all(later - earlier >= cooldown for earlier, later in pairwise(times))
+    return ids
+
+
+def settled(analysts: Analysts, wanted: Mapping[str, object]) -> Callable[[], bool]:
+    """A condition: the last verdicts have these values."""
+    return lambda: values(analysts.said()) == wanted
+
+
+def test_whatever_dies_says_the_same(world: Callable[..., World]) -> None:
+    """F30, I14: killed at several moments, frozen while another takes over, disk lost: verdicts and requests hold."""
+    seed = Random().randrange(10_000)
+    print(f"seed {seed}")
+    w, dice, pause = world(**SECTIONS), Random(seed), Event()
+    feed, analysts = Feed(w, dice), Analysts(w, QUICK)
+    found = [*errors(0, ROSE, 0.2, seed), *errors(ROSE, LAST, 0.5, seed + 1)]
+    cards: list[Card] = []
+    analysts.start()
+    analysts.kill()  # before it has taken anything over
+    for day in range(0, LAST, STEP):
+        cards = stream(0, day + STEP, wrong=0.2 if day < ROSE else 0.5)
+        known = analysts.turns()
+        feed.send(cards, [one for one in found if T0 + day * DAY < one.closed <= T0 + (day + STEP) * DAY])
+        if day % 2:
+            until(lambda known=known: analysts.turns() > known, "a turn", 60)  # type: ignore[misc]
+        pause.wait(dice.uniform(0, 1))  # a random moment is what is wanted: it begins, reads, looks, or writes
+        analysts.kill()
+    assert analysts.turns() > 2
+    wanted = values({one.metric: one for one in at_once(w, cards, found).verdicts})
+    until(settled(analysts, wanted), "the verdicts of all data", 60)
+    before = sound(analysts)
+    assert "errors" in {one.trigger for one in analysts.requests()}
+    assert {one.window for one in analysts.then()} <= {T0 + day * DAY for day in range(LAST)}
+    assert len(analysts.then()) == len({one.window for one in analysts.then()})
+    frozen(analysts)
+    cards = stream(0, LAST + 1, wrong=0.5)
+    more = errors(LAST, LAST + 1, 0.5, seed + 2)
+    feed.send(cards, more)
+    wanted = values({one.metric: one for one in at_once(w, cards, [*found, *more]).verdicts})
+    until(settled(analysts, wanted), "the verdicts of one more day", 60)
+    assert sound(analysts)[: len(before)] == before
+    for slot in (0, 1):
+        w.supervisor.stop([analysts.name(slot)])
+    assert {status.last_code for status in w.supervisor.status() if status.name.startswith("analyst")} == {0}
+    shutil.rmtree(w.folder / "state" / "analyst")
+    known = len(analysts.said())
+    analysts.start(2)
+    until(lambda: "takes over" in analysts.log(2), "a start from nothing", 60)
+    until(lambda: len(analysts.said()) == known and settled(analysts, wanted)(), "the same verdicts", 60)
+    assert len(sound(analysts)) == len(analysts.requests())
+
+
+def frozen(analysts: Analysts) -> None:
+    """Freeze the one that works until another has taken over, and let it wake."""
+    analysts.start(1)
+    until(lambda: "takes over" in analysts.log(), "the first one at work", 60)
+    working = 0
+    analysts.signal(working, signal.SIGSTOP)
+    until(lambda: "takes over" in analysts.log(1), "the second one at work", 60)
+    analysts.signal(working, signal.SIGCONT)
+
+
+def test_it_goes_on_without_a_bundle_and_an_operator_asks(world: Callable[..., World]) -> None:
+    """The registry is gone: figures come without a reference, and it says so; `monitor ask` becomes one request."""
+    w = world(announced=False, **SECTIONS)
+    ref = msgspec.structs.replace(w.versions["1"], uri="http://127.0.0.1:1/gone")
+    rollout = Rollout(w.spec.name, 1, ref, "active")
+    w.send("models", [(f"{w.spec.name}/1", msgspec.json.encode(rollout), None)])
+    feed, analysts = Feed(w, Random(1)), Analysts(w, QUICK)
+    feed.send(stream(0, 3), errors(0, 3, 0.2, 1))
+    w.send("scorecards", [("1/0/0/9", b"{no card", None)])
+    w.send("errors", [("1/0", b"[1, 2", None)])
+    address = analysts.start()
+    until(lambda: "accuracy" in analysts.said(), "figures", 60)
+    detail = json.loads(get(address, "/ready"))["checks"]["model"]["detail"]
+    assert detail.startswith("goes on without 1: ")
+    assert '"goes on with what it has"' in analysts.log()
+    assert 'tailrace_analyst_ignored_total{topic="errors"} 1.0' in get(address, "/metrics")
+    assert analysts.requests() == []
+    for reason in ("a new airline", "another one"):
+        run([str(Path(sys.executable).parent / "tailrace"), "monitor", "ask", str(w.folder), "--reason", reason,
+             "--kafka", w.kafka], check=True, timeout=60)  # fmt: skip
+        until(lambda: len(analysts.requests()) == 1, "the request", 30)
+    (request,) = analysts.requests()
+    assert (request.trigger, request.pipeline, request.version) == ("manual", w.spec.name, "1")
+    assert request.block.endswith(": a new airline")
+    feed.send(stream(0, 11), ())
+    until(lambda: len(analysts.requests()) == 2, "the second wish, once the cool-down is over", 60)
+    assert analysts.requests()[1].block.endswith(": another one")
