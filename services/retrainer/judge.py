@@ -7,14 +7,16 @@ What is learned from a model's errors is never judged on the same records. With 
 3. its errors on the holdout give the `Post` of the final model, which is fitted on everything.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.retrainer.baseline import fit_linear, predict_linear
 from services.retrainer.folds import by_time, horizon_ms, require_classes
+from services.retrainer.importance import importance_of
 from services.retrainer.post import learn_post, needs_post
 from services.retrainer.reference import baselines_of
 from services.retrainer.scores import evaluate, figures, positive_of, prefixed
@@ -33,13 +35,14 @@ Progress = Callable[[str], None]
 class Judged:
     """Figures by name, what the final model does to its output, and scores of the holdout as predictions have them.
 
-    `baselines` are of errors and of loss on the holdout; empty where it is too short.
+    `baselines` are of errors and of loss on the holdout; empty where it is too short. `importance` is of each feature.
     """
 
     metrics: dict[str, float]
     post: Post
     said: Sequence[float]
     baselines: tuple[Baseline, ...] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> Judged:
@@ -58,7 +61,8 @@ def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> 
     require_classes(spec, early.y, "before the holdout there are")
     judged = _early_post(spec, early, progress)
     progress(f"fitting {len(early):,} records, holding out {len(late):,}")
-    raw = fitted_output(spec, early, late)
+    model = _fitted(spec, early)
+    raw = predict(model, late.matrix)
     scores = answered(spec, judged, raw)
     metrics = evaluate(spec, late.y, scores, early.y, answering.bounds(judged, raw))
     if spec.monitoring.goal:
@@ -66,7 +70,8 @@ def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> 
         linear = fit_linear(spec, early.columns, early.matrix, early.y)
         metrics |= prefixed("linear", figures(spec, late.y, predict_linear(spec, linear, late.matrix)))
     baselines = baselines_of(spec, judged, raw, late.y)
-    return Judged(metrics, learn_post(spec, late.y, raw), _said(spec, scores), baselines)
+    importance = importance_of(spec, late, lambda matrix: answered(spec, judged, predict(model, matrix)))
+    return Judged(metrics, learn_post(spec, late.y, raw), _said(spec, scores), baselines, importance)
 
 
 def unjudged(spec: PipelineSpec, early: Table, late: Table) -> Judged:
@@ -76,9 +81,12 @@ def unjudged(spec: PipelineSpec, early: Table, late: Table) -> Judged:
 
 def fitted_output(spec: PipelineSpec, known: Table, unseen: Table) -> Values:
     """The output of a model of the known records for unseen ones."""
+    return predict(_fitted(spec, known), unseen.matrix)
+
+
+def _fitted(spec: PipelineSpec, known: Table) -> Any:
     estimator = make_estimator(spec, known.columns)
-    fitted = fit(estimator, known.matrix, known.y, seed=spec.model.seed, target=spec.model.target)
-    return predict(fitted, unseen.matrix)
+    return fit(estimator, known.matrix, known.y, seed=spec.model.seed, target=spec.model.target)
 
 
 def answered(spec: PipelineSpec, post: Post, raw: Values) -> Values:

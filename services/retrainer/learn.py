@@ -152,7 +152,9 @@ def _content(
         chosen=exported.chosen,
         measured={tried.runtime: tried.micros for tried in exported.tried if tried.micros},
         golden=golden,
-        reference=reference_of(spec, final, held, judged.said, judged.baselines),
+        reference=msgspec.structs.replace(
+            reference_of(spec, final, held, judged.said, judged.baselines), importance=dict(judged.importance)
+        ),
         metrics=judged.metrics,
         post=judged.post,
         trained_from=int(data.times[0]),

@@ -33,7 +33,8 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     `scores` are of the judged holdout, so they have fewer panes than features. `labels` are what came true: by class
     (`words`, in the order of the model's columns), or over the bins of `scores`, as a scorecard's `truths` are. A
     pane is `pane_ms` of event time long; 0: there are none. `baselines` are of errors and of loss on the judged
-    holdout; empty where that is too short, and in bundles of before.
+    holdout; empty where that is too short, and in bundles of before. `importance` is by how much the loss on the
+    holdout rises when a feature says nothing: of a sample, and by the model that was judged.
     """
 
     n: int
@@ -44,6 +45,7 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: FeatureProfile = FeatureProfile()
     pane_ms: int = 0
     baselines: tuple[Baseline, ...] = ()
+    importance: dict[str, float] = {}
 
 
 def profile(

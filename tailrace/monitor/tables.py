@@ -11,8 +11,10 @@ from tailrace.monitor.status import FigureNow, Working
 from tailrace.monitor.status_text import working_rows
 from tailrace.monitor.words import between, meaning_of, moment, name_of, number, percent, plain
 
-IMPORTANCE = "importance."
-"""What the retrainer's figures of importance are called, before the feature's name."""
+_IMPORTANCE = (
+    "Importance: by how much the log-loss (of a number: the mean absolute error) on the judged holdout rises when a "
+    "feature's values are shuffled. Of two that say the same each may look dispensable."
+)
 
 
 def working(now: Working) -> Iterator[str]:
@@ -55,10 +57,8 @@ def slices(sums: Sums) -> Iterator[str]:
 
 def importance(picture: Picture) -> Iterator[str]:
     """By how much the holdout's loss rises when a feature is shuffled, as the trainer recorded it."""
-    manifest = picture.manifests.get(picture.champion)
-    found = {} if manifest is None else {
-        name.removeprefix(IMPORTANCE): value for name, value in manifest.metrics.items() if name.startswith(IMPORTANCE)
-    }  # fmt: skip
+    subject = picture.subjects.get(picture.champion)
+    found = {} if subject is None or subject.reference is None else subject.reference.importance
     if not found:
         yield html.paragraph("not recorded: the bundle of the version in force says nothing about importance")
         return
@@ -68,8 +68,7 @@ def importance(picture: Picture) -> Iterator[str]:
         for name, value in sorted(found.items(), key=lambda item: (-item[1], item[0]))
     ]
     yield html.table(("feature", "importance", "moved (1: an alarm)"), rows)
-    about = "Importance: by how much the loss on the judged holdout rises when the feature's values are shuffled."
-    yield html.paragraph(about, "soft")
+    yield html.paragraph(_IMPORTANCE, "soft")
 
 
 def versions(picture: Picture) -> Iterator[str]:

@@ -78,6 +78,14 @@ class Past:
         ), holdout)  # fmt: skip
         return self
 
+    def goes_by(self, version: str, importance: dict[str, float]) -> "Past":
+        """How important features are to a version that is known."""
+        known = self.subjects[version]
+        assert known.reference is not None
+        reference = msgspec.structs.replace(known.reference, importance=importance)
+        self.subjects[version] = msgspec.structs.replace(known, reference=reference)
+        return self
+
     def _profile(self, panes: int, *, words: bool) -> FeatureProfile:
         rows = [self._counts(600, 0.0, words=words) for _ in range(panes)]
         total = tuple(int(n) for n in np.sum(rows, axis=0)) if rows else self._counts(600, 0.0, words=words)

@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
 
-from shared.core.bundle import Manifest
 from shared.core.errors import UserError
 from tailrace.monitor.main import write_page
 from tailrace.monitor.report import report
@@ -19,10 +16,6 @@ from tailrace.monitor.status import status
 from tests.support.pictures import Past
 
 VOID = {"meta", "br"}
-MANIFEST = Manifest(
-    pipeline="parcels", version="v1", task="binary", columns=(), classes=(), runtime="onnx", files={}, threshold=0.5,
-    tolerance=1e-5, parity=0.0, trained_from=0, trained_until=1, metrics={"importance.weight": 0.2, "accuracy": 0.7},
-)  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -56,11 +49,9 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def drawn(past: Past, manifests: dict[str, Any] | None = None) -> str:
+def drawn(past: Past) -> str:
     """The page of a past."""
     picture = past.picture()
-    if manifests:
-        picture = replace(picture, manifests=manifests)
     return report(picture, status(picture, 121_000), 1_000)
 
 
@@ -163,7 +154,7 @@ def test_hostile_names_are_only_text() -> None:
     past.days(0, 14, evil).days(14, 16, evil, shift=2.0).says("auc", "quality", "alarm", 15, evil, reasons=(evil,))
     past.refused["other" + evil] = evil
 
-    page = drawn(past, {evil: msgspec.structs.replace(MANIFEST, metrics={f"importance.{evil}": 1.0})})
+    page = drawn(past.goes_by(evil, {evil: 1.0}))
     parsed = Page(page)
 
     assert "<script" not in page
@@ -191,7 +182,7 @@ def test_importance_is_shown_where_it_was_recorded() -> None:
     past = Past().knows("v1").days(0, 20)
 
     assert "not recorded" in drawn(past)
-    assert ">0.2<" in drawn(past, {"v1": MANIFEST})
+    assert ">0.2<" in drawn(past.goes_by("v1", {"weight": 0.2}))
 
 
 def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
