@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     pipeline: Annotated[str, typer.Option(help="Folder, pipeline.yaml or name.")] = "flights",
-    records: Annotated[int, typer.Option(min=100, help="Records to replay.")] = 60_000,
+    records: Annotated[int, typer.Option(min=100, help="Records to replay.")] = 150_000,
     rate: Annotated[float, typer.Option(min=0, help="Records a second; 0: as fast as it goes.")] = 6_000.0,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Scorer workers.")] = 2,
     start: Annotated[

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from services.ingest.replay.gates import FeatureGate, LagGate
-from services.ingest.replay.held import LabelGate
+from services.ingest.replay.held import LabelGate, Reader
 from services.ingest.replay.lockstep import LockstepGate, NoTrainings, Trainings
 from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Selection
@@ -33,8 +33,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to replay.
 
     `rate` in records/s and `speed` in seconds of event time a second (0: no limit; not both), `max_lag` in records
-    (0: no limit), `lead_ms` how far ahead features go, `wait_labels` whether labels wait for the scorer. `state` is the
-    folder that remembers progress.
+    (0: no limit), `lead_ms` how far ahead features go, `wait_labels` whether labels and records wait for
+    each other. `state` is the folder that remembers progress.
     """
 
     state: Path
@@ -134,5 +134,13 @@ def _gates(spec: PipelineSpec, conf: dict[str, Any], options: Options, stack: Ex
         view = stack.enter_context(closing(KafkaRollouts(conf, spec.name)))
         local = spec.rollout.activation == "local"
         lockstep = LockstepGate(view, records.partitions, trainings, lag.ask, local=local)
-    labels = LabelGate(records, scorer, records.partitions, SystemClock()) if options.wait_labels else None
+    labels = None
+    if options.wait_labels and options.selection.labels:
+        router, sent = f"tailrace.{spec.name}.labels", topic(spec.name, "labels")
+        routed = positions(router, sent)
+        # Half of the horizon is left to the labels themselves, which come as late as they came.
+        labels = LabelGate(
+            Reader(records, scorer, records.partitions), Reader(routed, router, routed.partitions),
+            int(spec.labels.horizon * 500), SystemClock(),
+        )  # fmt: skip
     return Gates(features=features, lag=lag, labels=labels, lockstep=lockstep)

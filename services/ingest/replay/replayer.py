@@ -115,7 +115,10 @@ class Replayer:
             self._send(item, done)
         if gate is not None and part.has_records:
             self._written(gate, part)
-        for chunk in chunks(part.others, *self._pacer.chunk):
+        size, span = self._pacer.chunk
+        if self._gates.labels is not None:
+            span = min(span, self._gates.labels.span_ms)
+        for chunk in chunks(part.others, size, span):
             if self._stopped:
                 return
             self._chunk(chunk)
@@ -130,7 +133,7 @@ class Replayer:
     def _chunk(self, chunk: list[Item]) -> None:
         while (seconds := self._pacer.wait(self._counts.sent[Kind.RECORD], chunk[0].due)) > 0 and not self._stopped:
             self._rest(min(seconds, _TELL_EVERY))
-        if self._stopped or not self._wait_for(self._gates.lag):
+        if self._stopped or not self._wait_for(self._gates.lag) or not self._wait_for(self._abreast(chunk[0].due)):
             return
         for item in chunk:
             self._pass(item)
@@ -144,6 +147,18 @@ class Replayer:
         if now - self._told >= _TELL_EVERY:
             self._tell()
         self._rest(0.0)
+
+    def _abreast(self, time: int) -> Gate | None:
+        """The gate of records: they go on as far as labels of their time can follow."""
+        gate = self._gates.labels
+        if gate is None:
+            return None
+
+        def question() -> str:
+            self._release()
+            return gate.shut(time)
+
+        return Asking(question)
 
     def _pass(self, item: Item) -> None:
         """Send a record; a label waits until the scorer has come to its time."""
@@ -162,9 +177,6 @@ class Replayer:
         gate = self._gates.labels
         while gate is not None and gate.reason() and not self._stopped:
             self._release()
-            if gate.hopeless:
-                for item in gate.give_up():
-                    self._send(item)
             if self._clock.monotonic() - self._told >= _TELL_EVERY:
                 self._tell(gate.reason())
             self._rest(_LOOK_EVERY)

@@ -58,7 +58,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What to wait for (None: nothing), and for how long (s). At `labels` only labels wait; records go on."""
+    """What to wait for (None: nothing), and for how long (s).
+
+    At `labels` labels wait for the scorer, and records for the router of labels.
+    """
 
     features: FeatureGate | None = None
     lag: LagGate | None = None
