@@ -47,7 +47,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def of_quality(
     quality: Quality, goal: Mapping[str, float], reference: Mapping[str, float], minimum: int = MINIMUM
 ) -> list[Finding]:
-    """Every figure beside its goal (`alarm` where the whole interval misses it) and its holdout (then `warn`).
+    """Every figure beside its goal or, without one, its holdout.
+
+    Where the whole interval misses a goal it is an `alarm`, where the value does a `warn`; where the whole interval is
+    worse than the holdout was, which has its own sampling error, a `warn`.
 
     Args:
         quality: of the version.
@@ -70,8 +73,8 @@ def _judged(
     aim = goal.get(one.figure, reference.get(one.figure))
     told = _range(one.figure, one.value, one.low, one.high, f"{one.n:,} labels")
     level, beside = _beside(one.figure, (one.value, one.low, one.high), aim)
-    if one.figure not in goal and level == "alarm":
-        level = "warn"
+    if one.figure not in goal:
+        level = "warn" if level == "alarm" else "ok"
     kind = "the goal" if one.figure in goal else "the holdout's"
     words = told if aim is None else f"{told}: {beside} {kind} {aim:.4g}"
     return Finding(

@@ -39,10 +39,10 @@ def test_few_labels_are_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("aim", "by_goal", "by_holdout"), [(0.85, "alarm", "warn"), (0.755, "warn", "warn"), (0.7, "ok", "ok")]
+    ("aim", "by_goal", "by_holdout"), [(0.85, "alarm", "warn"), (0.755, "warn", "ok"), (0.7, "ok", "ok")]
 )
 def test_a_goal_alarms_and_a_holdout_warns(aim: float, by_goal: str, by_holdout: str) -> None:
-    """An interval wholly below a goal alarms, a value below it warns; beside the holdout it never does more."""
+    """An interval wholly below a goal alarms, a value below it warns; beside the holdout only the former, and warns."""
     assert _levels(2_000, {"accuracy": aim}, {})["accuracy"] == by_goal
     assert _levels(2_000, {}, {"accuracy": aim})["accuracy"] == by_holdout
 
