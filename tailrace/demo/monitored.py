@@ -1,6 +1,7 @@
 """What the monitor knows while the demo runs, and at its end: from its topics, as `tailrace monitor status` does."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from tailrace.monitor.report import report
 from tailrace.monitor.status import status
 from tailrace.monitor.topics import Topics
 
+_CLOCKS = ("schedule", "labels")  # they ask whatever was found
 TIMEOUT = 10.0  # s for the broker to answer
 
 
@@ -80,7 +82,12 @@ class Monitor:
                 for one in picture.standing
                 if one.verdict.verdict != "ok"
             },
-            requests=[f"{day(one.at)}, {one.trigger}: {'; '.join(one.reasons[0].reasons[:1])}" for one in requests],
+            requests=dict(Counter(one.trigger for one in requests)),
+            alarms=[
+                f"{day(one.at)}, {one.trigger}: {'; '.join(one.reasons[0].reasons[:1])}"
+                for one in requests
+                if one.trigger not in _CLOCKS
+            ],
             report=None if report is None else str(report),
         )
 

@@ -42,15 +42,16 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Monitored(msgspec.Struct, frozen=True, kw_only=True):
-    """What the monitor found: `figure` by month; verdicts that are not ok, with a reason; retrain requests in words.
+    """What the monitor found: `figure` by month; verdicts that are not ok, with a reason; retrain requests by trigger.
 
-    `report` is the page that was written.
+    `alarms` are those requests that something found caused, in words. `report` is the page that was written.
     """
 
     figure: str
     months: dict[str, Month] = {}
     standing: dict[str, tuple[str, ...]] = {}
-    requests: list[str] = []
+    requests: dict[str, int] = {}
+    alarms: list[str] = []
     report: str | None = None
 
 
@@ -117,7 +118,10 @@ def monitor_lines(summary: Summary) -> list[str]:
         limits = "" if month.low is None or month.high is None else f" [{month.low:.3f}, {month.high:.3f}]"
         lines.append(f"    {name}  {value}{limits}  of {month.predictions:,} predictions, {share:.0%} labelled")
     lines += [f"    {'; '.join((metric.replace('_', ' '), *said))}" for metric, said in found.standing.items()]
-    lines += [f"    retraining asked for: {one}" for one in found.requests]
+    if found.requests:
+        by = ", ".join(f"{trigger.replace('_', ' ')} {n}" for trigger, n in found.requests.items())
+        lines.append(f"    retraining was asked for {sum(found.requests.values())} times: {by}")
+    lines += [f"      {one}" for one in found.alarms]
     if found.report:
         lines.append(f"    report: {found.report}")
     return lines

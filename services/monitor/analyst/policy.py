@@ -39,9 +39,12 @@ def step(state: State, evidence: Evidence, terms: PolicyTerms) -> Decision:
 
 
 def _begun(state: State, evidence: Evidence) -> State:
-    """The clock never goes back; a new version begins anew, but not the cool-down, nor an operator's request."""
+    """The clock never goes back; a new version begins anew, but not the cool-down, nor an operator's request.
+
+    Nothing begins before event time is known: else the clock would have run since 1970.
+    """
     now = max(state.now, evidence.now)
-    if state.version == evidence.version:
+    if state.version == evidence.version and (state.started or not now):
         return msgspec.structs.replace(state, now=now)
     kept = tuple(wish for wish in state.kept if wish.trigger == "manual")
     return msgspec.structs.replace(

@@ -267,3 +267,12 @@ def test_verdicts_fall_only_when_nothing_held_them_up_for_a_while() -> None:
     assert [one.verdicts[0].verdict for one in made] == ["alarm", "alarm", "alarm", "ok"]
     assert len(made[1].verdicts[0].reasons) == 2
     assert [one.verdicts[0].since - T0 for one in made] == [0, 0, 0, 2 * DAY]
+
+
+def test_the_clock_begins_with_event_time() -> None:
+    """Looks before anything was heard of a version do not let the clock run since 1970."""
+    terms = PolicyTerms(every=7 * DAY)
+    state, requests, _ = _run([_look(0), _look(0), _look(T0), _look(T0 + 7 * DAY - 1)], terms)
+    assert (requests, state.started) == ([], T0)
+    _, requests, _ = _run([_look(0), _look(T0), _look(T0 + 7 * DAY)], terms)
+    assert [one.trigger for one in requests] == ["schedule"]

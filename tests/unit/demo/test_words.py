@@ -108,14 +108,16 @@ def test_the_monitor_is_told_by_month() -> None:
         figure="auc",
         months=months,
         standing={"rise_of_loss": ("alarm", "mean loss 0.6")},
-        requests=["04 Mar, errors: more of them"],
+        requests={"schedule": 2, "errors": 1},
+        alarms=["04 Mar, errors: more of them"],
         report="report.html",
     )
-    assert conclusion(summary(monitor=found)).splitlines()[-6:] == [
+    assert conclusion(summary(monitor=found)).splitlines()[-7:] == [
         "  the monitor, AUC by month of the labels that it has joined:",
         "    Feb 2013  0.700 [0.650, 0.750]  of 1,000 predictions, 90% labelled",
         "    Mar 2013  unknown  of 10 predictions, 0% labelled",
         "    rise of loss; alarm; mean loss 0.6",
-        "    retraining asked for: 04 Mar, errors: more of them",
+        "    retraining was asked for 3 times: schedule 2, errors 1",
+        "      04 Mar, errors: more of them",
         "    report: report.html",
     ]
