@@ -4,22 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from services.retrainer.dataset import Files, load_dataset
-from services.retrainer.tables import table
-from shared.adapters.history import history_files
-from shared.adapters.pipeline_yaml import load_pipeline
-from shared.core.codec import RecordCodec
 from tailrace.bench.drift_streams import Codes, Floats, agrawal, sea
-from tailrace.stack.cache import cache_folder
+from tailrace.bench.flown import Places, load
 
 Say = Callable[[str], None]
 TRAINED, REFERENCE, BEFORE, AFTER = 10_000, 5_000, 15_000, 10_000  # records; the change is after REFERENCE + BEFORE
-DAY_MS, TRAINED_DAYS, HELD = 86_400_000, 60, 0.25
 _LEAST = 1e-7  # a probability; what a model calls impossible is not infinitely wrong
 
 
@@ -74,7 +67,7 @@ STATIONARY = (Change("SEA 2", sea, 2, 2, 0), Change("Agrawal 0", agrawal, 0, 0, 
 def changing(kind: Change, seed: int) -> Stream:
     """A stream that changes; where in a block of labels, the seed says."""
     rng = np.random.default_rng([seed, kind.before, kind.after])
-    model = _model().fit(*kind.make(TRAINED, kind.before, rng))
+    model = classifier().fit(*kind.make(TRAINED, kind.before, rng))
     shift = int(rng.integers(25))
     before = _errors(model, *kind.make(REFERENCE + BEFORE - shift, kind.before, rng))
     after = _errors(model, *kind.make(AFTER + shift, kind.after, rng))
@@ -88,7 +81,7 @@ def changing(kind: Change, seed: int) -> Stream:
 def stationary(kind: Change, records: int, seed: int) -> Stream:
     """A stream that stays as it is, of so many watched records, under a model and with a reference of its own."""
     rng = np.random.default_rng([seed, kind.before, 99])
-    model = _model().fit(*kind.make(TRAINED, kind.before, rng))
+    model = classifier().fit(*kind.make(TRAINED, kind.before, rng))
     seen = _errors(model, *kind.make(REFERENCE + records, kind.before, rng))
     return Stream(kind.name, seen.part(0, REFERENCE), seen.part(REFERENCE))
 
@@ -101,31 +94,16 @@ def flights(say: Say) -> Stream:
     Raises:
         UserError: the history of flights cannot be had.
     """
-    pipeline = load_pipeline("flights")
-    everything = msgspec.structs.replace(pipeline.spec.history, train_from="", train_until="")
-    spec = msgspec.structs.replace(pipeline.spec, history=everything)
-    found, codec = history_files(pipeline, cache_folder(), say=say), RecordCodec(spec)
-    say("loading the flights")
-    files = Files(found.records, found.features, found.labels)
-    data = load_dataset(spec, codec, files, until=None, progress=lambda _: None)
-    known = table(spec, codec, data, np.arange(len(data)))
-    categories = [j for j, column in enumerate(known.columns) if column.kind == "category"]
-    landed, days = data.known[known.index], (known.times - known.times[0]) // DAY_MS
+    flown = load(say)
 
-    learned = np.flatnonzero(days < TRAINED_DAYS)
-    border = known.times[learned[int(len(learned) * (1 - HELD))]]
-    early = np.flatnonzero(known.times < border - DAY_MS)
-    held = learned[known.times[learned] >= border]
-    later = np.flatnonzero(days >= TRAINED_DAYS)
+    def judged(fitted: Places, seen: Places) -> tuple[Errors, Places]:
+        model = classifier(flown.categories).fit(flown.matrix[fitted], flown.late[fitted])
+        order = seen[np.argsort(flown.landed[seen], kind="stable")]
+        return _errors(model, flown.matrix[order], flown.late[order]), order
 
-    def judged(fitted: NDArray[np.intp], seen: NDArray[np.intp]) -> tuple[Errors, NDArray[np.intp]]:
-        model = _model(categories).fit(known.matrix[fitted], known.y[fitted])
-        order = seen[np.argsort(landed[seen], kind="stable")]
-        return _errors(model, known.matrix[order], known.y[order].astype(np.int8)), order
-
-    reference, _ = judged(early, held)
-    watched, order = judged(learned, later)
-    return Stream("flights", reference, watched, days=days[order])
+    reference, _ = judged(flown.early, flown.held)
+    watched, order = judged(flown.learned, flown.later)
+    return Stream("flights", reference, watched, days=flown.days[order])
 
 
 def worsened(stream: Stream, rise: float, place: int, seed: int) -> Stream:
@@ -147,7 +125,8 @@ def worsened(stream: Stream, rise: float, place: int, seed: int) -> Stream:
     return Stream(f"flights, +{rise * 100:.0f} points", stream.reference, seen, place - begin)
 
 
-def _model(categories: list[int] | None = None) -> Any:
+def classifier(categories: list[int] | None = None) -> Any:
+    """The model of every bench of drift, not fitted."""
     return HistGradientBoostingClassifier(
         max_iter=60, early_stopping=False, random_state=0, categorical_features=categories
     )

@@ -217,3 +217,24 @@ def drift(
         result = measure(records=records, seeds=seeds, real=real, say=to_stderr)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
+def estimate(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Compare the label-free estimate of accuracy with what came true, a week and a day of the flights of 2013.
+
+    At the base rate as threshold and at 0.5, beside "as in the reference" and "as in the last window with labels", and
+    on a stream whose concept changes, to which it is blind. No broker. Exit code 1 if a bar is missed.
+
+    Example: `tailrace bench estimate`
+    """
+    from tailrace.bench.estimate import measure  # noqa: PLC0415 - keeps --help fast
+    from tailrace.bench.estimate_table import table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    with stoppable():
+        result = measure(to_stderr)
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
