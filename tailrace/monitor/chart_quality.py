@@ -22,7 +22,8 @@ Point = tuple[int, Measured]
 
 def chosen(picture: Picture) -> list[str]:
     """The figures that are worth a chart: what the pipeline aims at, then what is usual for its task."""
-    known = {name for look in picture.looks for quality in look.windows for name in quality.figures}
+    looks = [look for look in picture.looks if not look.shadow]
+    known = {name for look in looks for quality in look.windows for name in quality.figures}
     wanted = (*picture.terms.goal, *_USUAL[picture.spec.task])
     return [name for name in dict.fromkeys(wanted) if name in known][:_MOST]
 
@@ -72,7 +73,7 @@ def _frame(picture: Picture, roles: Sequence[Look], name: str) -> svg.Frame:
         figures.figures[name].value or 0.0
         for look in roles
         for figures in picture.then(look.version)
-        if name in figures.figures and figures.figures[name].value is not None
+        if name in figures.figures and figures.figures[name].value is not None and figures.window >= min(starts)
     ]
     aims = [picture.terms.goal.get(name), *(_held(picture, look, name) for look in roles)]
     values += [aim for aim in aims if aim is not None]
@@ -156,7 +157,7 @@ def _then(picture: Picture, roles: Sequence[Look], name: str, frame: svg.Frame) 
         found: list[tuple[float, float, Said, int]] = []
         for told in picture.then(look.version):
             one = told.figures.get(name)
-            if one is not None and one.value is not None:
+            if one is not None and one.value is not None and told.window >= frame.x_range[0]:
                 found.append((frame.x(told.window + told.span / 2), frame.y(one.value), one, told.window))
         yield svg.line([(x, y) for x, y, _, _ in found], "thenline")
         for x, y, one, at in found:

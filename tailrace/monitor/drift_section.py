@@ -25,7 +25,8 @@ def drift(picture: Picture) -> Iterator[str]:
         yield html.paragraph(f"Drift of the features: unknown; {why if reference else 'the version has no reference'}.")
     else:
         shown = look.drifts[:_BARS]
-        about = f"{len(shown)} of {len(look.drifts)}; the answers stand as score, what came true as label."
+        about = f"{len(shown)} of {len(look.drifts)}; the answers stand as score, what came true as label. "
+        about += _beside(reference)
         yield html.figure("How far features have moved, the most moved first", chart_drift.moved(shown), about)
         if len(look.drifts) > len(shown):
             rows = [
@@ -34,8 +35,17 @@ def drift(picture: Picture) -> Iterator[str]:
             ]
             head = ("feature", "score", "PSI", "distance", "n")
             yield f"<details><summary>the other {len(rows)}</summary>{html.table(head, rows)}</details>"
-    if reference is not None:
+    if reference is None:
+        yield html.paragraph("Histograms: none, as the version has no reference.", "soft")
+    else:
         yield from _histograms(picture, look, reference)
+
+
+def _beside(reference: Reference | None) -> str:
+    """What is compared with what."""
+    if reference is not None and any(profile.panes for profile in reference.features.values()):
+        return "The newest whole window, beside the training."
+    return "The newest whole window, beside the first ones of this version: it brought nothing that says what is usual."
 
 
 def _histograms(picture: Picture, look: Look, reference: Reference) -> Iterator[str]:

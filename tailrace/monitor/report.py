@@ -49,6 +49,7 @@ def _body(picture: Picture, told: Status, made: int) -> Iterator[str]:
     yield from tables.importance(picture)
     yield "<h2>Versions</h2>"
     yield from tables.versions(picture)
+    yield from tables.shadows(picture)
 
 
 def _quality(picture: Picture) -> Iterator[str]:
@@ -61,7 +62,9 @@ def _quality(picture: Picture) -> Iterator[str]:
 
 def _labels(picture: Picture) -> Iterator[str]:
     yield "<h2>Labels</h2>"
-    panes = picture.windows(picture.champion)
+    look = picture.front
+    first = look.windows[0].since if look is not None and look.windows else 0  # as far back as the charts above
+    panes = [pane for pane in picture.windows(picture.champion) if pane.window >= first]
     if not any(pane.sums.n for pane in panes):
         yield html.paragraph("unknown: nothing was observed of the version in force yet")
         return

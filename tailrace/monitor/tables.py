@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from services.monitor.analyst.intervals import wilson
+from services.monitor.analyst.panes import together
 from shared.core.monitor_records import Sums
 from shared.core.scorecards import real
 from tailrace.monitor import html
@@ -87,3 +88,26 @@ def versions(picture: Picture) -> Iterator[str]:
         yield html.paragraph("unknown: no version has left scorecards yet")
         return
     yield html.table(("version", "role", "trained on (UTC)", "first window", "note", "labels"), rows, words=5)
+
+
+def shadows(picture: Picture) -> Iterator[str]:
+    """Every shadow beside the version in force, on the same labels; nothing where there is none."""
+    rows = []
+    for look in picture.looks:
+        panes = picture.windows(look.version, shadow=True) if look.shadow else []
+        for champion, one in sorted(together(pane.sums for pane in panes).pairs.items()):
+            if one.n:
+                counts = (one.n, one.both_right, one.champion_only, one.shadow_only)
+                loss = number(real(one.loss) / one.n)
+                rows.append((look.version, champion, *(f"{n:,}" for n in counts), loss))
+    if rows:
+        head = (
+            "shadow",
+            "beside",
+            "labels",
+            "both right",
+            "only the other",
+            "only the shadow",
+            "loss less the other's",
+        )
+        yield html.table(head, rows, words=2, caption="shadows on the same labels; a loss below 0 is better")

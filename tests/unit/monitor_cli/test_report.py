@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from shared.core.errors import UserError
+from shared.core.monitor_records import PairCounts
 from tailrace.monitor.main import write_page
 from tailrace.monitor.report import report
 from tailrace.monitor.status import status
@@ -183,6 +184,18 @@ def test_importance_is_shown_where_it_was_recorded() -> None:
 
     assert "not recorded" in drawn(past)
     assert ">0.2<" in drawn(past.goes_by("v1", {"weight": 0.2}))
+
+
+def test_shadows_stand_beside_the_version_in_force() -> None:
+    """Pairwise, on the same labels; where only a shadow was heard of, it is not drawn as if it were in force."""
+    alone = drawn(Past().days(0, 3, "v2", shadow=True))
+    past = Past().knows("v1").days(0, 3).days(0, 3, "v2", shadow=True)
+    pairs = {"v1": PairCounts(n=1_234, both_right=900, champion_only=100, shadow_only=134, loss=-1_234 << 19)}
+    card = next(one for one in past.known.cards.values() if one.shadow)
+    past.card(msgspec.structs.replace(card, offset=10_000, sums=msgspec.structs.replace(card.sums, pairs=pairs)))
+
+    assert "by window" not in alone
+    assert re.search(r"<td class=\"w\">v2</td><td class=\"w\">v1</td><td>1,234</td>.*?<td>-0.5</td>", drawn(past))
 
 
 def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
