@@ -1,6 +1,6 @@
 """How good the predictions were that have their labels: every figure with its interval, and how much it stands on.
 
-A figure that cannot be said is unknown, with the reason; it is never 0. Intervals are of 95 %. Where there are eight
+A figure that cannot be said is unknown, with the reason; it is never 0. Intervals are of 95 %. Where there are seven
 blocks or more (windows; else the partitions of the windows) they say how much figures vary from block to block, which
 bursts of errors make more than chance would; below that, labels are taken for independent.
 """
@@ -19,7 +19,7 @@ from services.monitor.analyst.tally import Tally, Values, drawn, tally
 from shared.core.monitor_records import Sums
 from shared.core.quality import Task
 
-BLOCKS = 8
+BLOCKS = 7
 _ONE = 1.0
 NO_LABELS = "no label has come"
 ONE_CLASS = "only one class came"
