@@ -23,6 +23,7 @@ from tailrace.stack.services import SERVICE_PROGRAMS, Order
 
 ROUTER, ANALYST = "labels", "analyst"
 CHECKPOINT_S = 5.0
+TURN_S = 0.5  # between two turns of the analyst: event time passes a window in a few seconds here
 READY_S, DONE_S = 60.0, 180.0
 _SOON_S = 0.05
 
@@ -77,7 +78,8 @@ class Crew:
 
     def start_single(self, service: str) -> None:
         """Start the one program of a service; returns at once."""
-        self._scene.supervisor.start(*self._programs(service))
+        for program in self._programs(service):
+            self._scene.supervisor.start(replace(program, env={**program.env, "TAILRACE_MONITOR__TURN": f"{TURN_S:g}"}))
 
     def stop(self, *names: str) -> list[str]:
         """Stop programs in order; those that did not end with 0, in words."""

@@ -111,7 +111,7 @@ def _numbers(judged: list[tuple[Row, Any]], terms: Terms) -> dict[str, float]:
         f"within_{terms.within * 100:g}": 1 - sum(error for error, _ in verdicts) / n if n else math.nan,
         "rmse": math.sqrt(_mean([units(one * one) for one in off], n)),
         "mae": _mean([loss for _, loss in verdicts], n),
-        "rmsle": math.sqrt(_mean(logs, len(logs))),
+        "rmsle": math.sqrt(_mean(logs, n)) if len(logs) == n else math.nan,  # one without a logarithm makes it unknown
     }
 
 
