@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _Pipeline = Annotated[str, typer.Argument(help="Folder, pipeline.yaml or name.")]
 _Kafka = Annotated[str, typer.Option(help="Bootstrap servers.", show_default="as set, or the embedded stack's")]
+_AS_BEFORE = "; as it was before:\n\n"
 _RANK = {"ok": 0, "unknown": 0, "warn": 1, "alarm": 2}
 
 
@@ -89,17 +90,29 @@ def _watch(monitor: "Monitor", every: float) -> None:
     from rich.live import Live  # noqa: PLC0415 - the same
     from rich.text import Text  # noqa: PLC0415 - the same
 
-    from tailrace.monitor.status_text import status_text  # noqa: PLC0415 - the same
-
-    console = Console(highlight=False)
+    console, told = Console(highlight=False), ""
     if not console.is_terminal:
         while True:
-            print(status_text(monitor.status()), end="\n\n", flush=True)
+            told = _again(monitor, told)
+            print(told, end="\n\n", flush=True)
             time.sleep(every)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(Text(status_text(monitor.status())), refresh=True)
+            told = _again(monitor, told)
+            live.update(Text(told), refresh=True)
             time.sleep(every)
+
+
+def _again(monitor: "Monitor", before: str) -> str:
+    """The present picture; while it cannot be had, the last one, and why."""
+    from shared.core.errors import TailraceError  # noqa: PLC0415 - keeps --help fast
+    from tailrace.monitor.status_text import status_text  # noqa: PLC0415 - the same
+
+    try:
+        return status_text(monitor.status())
+    except TailraceError as error:
+        last = before.rpartition(_AS_BEFORE)[2]
+        return f"cannot be read now: {error}{_AS_BEFORE}{last}" if last else f"cannot be read now: {error}"
 
 
 def _code(told: "Status", fail_on: str) -> int:

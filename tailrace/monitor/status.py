@@ -174,6 +174,7 @@ def _problems(picture: Picture) -> list[str]:
         found.append(f"{n:,} values of the topic {name} cannot be read: of a newer version, or of somebody else")
     for version, why in sorted(picture.refused.items()):
         found.append(f"version {version} has no reference to be compared with: {why}")
+    found += [f"the topic {name} does not exist: what would stand on it is unknown" for name in known.lacking]
     if not known.cards:
         found.append("no scorecard was published yet: does an observer run, and has anything been scored?")
     elif not known.verdicts:

@@ -36,7 +36,8 @@ details { margin:.6rem 0 } summary { cursor:pointer; color:var(--soft) }
 td.cell { text-align:center; min-width:4.5rem; background:color-mix(in srgb, var(--line) var(--s), transparent) }
 td.hit { outline:1.5px solid var(--soft); outline-offset:-2px }
 @media print { details::details-content { content-visibility:visible; height:auto }
-  h2, h3 { break-after:avoid } body { font-size:10.5pt; max-width:none; padding:0 } figure, .box, tr { break-inside:avoid } }
+  h2, h3 { break-after:avoid } body { font-size:10.5pt; max-width:none; padding:0 }
+  figure, .box, tr { break-inside:avoid } }
 """
 _PICTURES = """
 figure { margin:.4rem 0 1rem } svg { width:100%; height:auto; display:block }
