@@ -3,7 +3,7 @@
 import math
 
 from shared.core.metric_rows import Kind
-from shared.core.metrics import MetricName, ordered
+from shared.core.metrics import METRICS, MetricName, ordered
 
 Series = tuple[MetricName, tuple[str, ...]]
 
@@ -36,6 +36,11 @@ class RecordingMetrics:
     def counted(self, name: MetricName, *values: str) -> float:
         """Sum of a counter over the series whose label values contain all of `values`."""
         return sum(n for (key, labels), n in self.counts.items() if key == name and set(values) <= set(labels))
+
+    def value(self, name: MetricName, **labels: str) -> float | None:
+        """A counter's or gauge's present value; None: there is no such series."""
+        series = self._series(name, METRICS[name].kind, labels)
+        return {**self.gauges, **self.counts}.get(series)
 
     @staticmethod
     def _series(name: MetricName, kind: Kind, labels: dict[str, str]) -> Series:
