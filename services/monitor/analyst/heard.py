@@ -50,7 +50,8 @@ class Heard:
 
 def heard(cards: Iterable[Scorecard], accounts: Iterable[Account], terms: LookTerms, kept: Kept) -> Heard:
     """Put cards and accounts in order, whatever theirs was and however often they came."""
-    fitting, accounts = [card for card in cards if _fits(card, terms)], list(accounts)
+    fitting = [card for card in cards if kept.of(("fits", id(card)), (card,), partial(_fits, terms, card))]
+    accounts = list(accounts)
     marks, offsets = dict[int, int](), dict[int, int]()
     every: list[Scorecard | Account] = [*fitting, *accounts]
     for one in every:
@@ -73,11 +74,27 @@ def begin(now: int, terms: LookTerms) -> int:
     return now - KEPT * terms.window - terms.rolling - terms.horizon - terms.hold
 
 
-def _fits(card: Scorecard, terms: LookTerms) -> bool:
+def _fits(terms: LookTerms, card: Scorecard) -> bool:
+    """Whether an observer of this pipeline can have made it: as many places as it has, and nothing below 0."""
     sums = card.sums
     bins = (sums.scores, sums.labelled_scores, sums.hits, sums.score_sums)
-    fits = len(sums.confusion) <= terms.classes**2 and all(len(one) <= SCORE_BINS for one in bins)
-    return fits and len(sums.delays) <= len(DELAYS) + 1 and card.span > 0
+    counts = (*sums.features.values(), sums.answers, sums.truths)
+    fits = (
+        len(sums.confusion) <= terms.classes**2
+        and len(sums.delays) <= len(DELAYS) + 1
+        and max(map(len, bins)) <= SCORE_BINS
+        and len(sums.hits) <= len(sums.labelled_scores)
+        and card.span > 0
+        and card.window % card.span == 0
+    )
+    sane = (
+        0 <= sums.errors <= sums.labelled <= sums.n
+        and min(sums.loss, sums.brier, sums.squared, sums.squared_log, sums.unlogged) >= 0
+        and min(map(min, filter(None, (*bins, sums.confusion, sums.delays))), default=0) >= 0
+        and all(min((*one.counts, one.missing, one.unseen)) >= 0 for one in counts)
+        and all(hit <= n for hit, n in zip(sums.hits, sums.labelled_scores, strict=False))
+    )
+    return fits and sane
 
 
 def _entries(accounts: Iterable[Account], kept: Kept) -> Iterator[Entries]:

@@ -18,6 +18,7 @@ from services.monitor.analyst.subject import Subject
 from services.monitor.analyst.terms import LookTerms
 from shared.core.baseline import Baseline
 from shared.core.monitor_records import (
+    BLOCK,
     Account,
     ErrorBlock,
     RetrainRequest,
@@ -82,13 +83,13 @@ def fold_blocks(
 ) -> Memory:
     """The memory with more error blocks, each with its offset in `errors`; a repeat changes nothing.
 
-    Blocks of a version that is looked at no more are left out.
+    Blocks of a version that is looked at no more are left out, and those that no observer makes.
     """
     first = begin(memory.policy.now, terms)
     grouped: dict[str, list[ErrorBlock]] = {}
     for _, block in blocks:
         name = name_of(block.version, shadow=block.shadow)
-        if block.n > 0 and (name in memory.watches or block.closed > first):
+        if _fits(block) and (name in memory.watches or block.closed > first):
             grouped.setdefault(name, []).append(block)
     watches = dict(memory.watches)
     for name, found in grouped.items():
@@ -152,6 +153,11 @@ def expired(cards: Iterable[Scorecard | Account], now: int, terms: LookTerms) ->
         for card in cards
         if card.window + card.span <= first
     ]
+
+
+def _fits(block: ErrorBlock) -> bool:
+    """Whether an observer can have made it."""
+    return block.n == BLOCK and 0 <= block.errors <= block.n and block.loss >= 0
 
 
 def _references(subject: Subject | None) -> tuple[Baseline, ...]:
