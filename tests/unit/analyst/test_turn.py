@@ -217,6 +217,22 @@ def test_an_operator_asks_without_any_scorecard() -> None:
     assert _day(one.memory, [], [], 0, manual="op-1").request is None
 
 
+def test_so_many_labels_ask_and_are_counted_from_there() -> None:
+    """After 6,000 labels, 1,000 a day, and after 6,000 more; the cool-down holds the second back until its end."""
+    policy = msgspec.structs.replace(QUIET.policy, labels=6_000, cooldown=8 * DAY)
+    turns = _run([WRONG] * 16, terms=msgspec.structs.replace(QUIET, policy=policy))
+    asked = [day + 1 for day, one in enumerate(turns) if one.request is not None]
+    assert (_requests(turns), asked) == (["labels", "labels"], [7, 15])
+
+
+def test_a_partition_that_is_behind_holds_event_time_back() -> None:
+    """One partition is three days behind: what the other says of those days is looked at when it is there too."""
+    behind = [card(day, 0, known=12) for day in range(12)] + [card(day, 1, known=9) for day in range(9)]
+    (seen,) = _day(Memory(), behind, [], 9).looks
+    assert (seen.now, seen.windows[-1].until) == (T0 + 9 * DAY, T0 + 10 * DAY)
+    assert seen.windows[-1].observed == 500
+
+
 def test_a_clock_that_jumps_by_years_asks_once() -> None:
     """Event time leaps forty years: the weekly clock asks once, not 2,000 times, and not again when it is back."""
     memory = _run([WRONG] * 8)[-1].memory
