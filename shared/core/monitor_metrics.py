@@ -30,7 +30,7 @@ MonitorMetricName = Literal[
 _ROLES = "champion shadow"
 _TRIGGERS = (
     "quality errors loss features estimate missing unseen out_of_range label_outage schema unit_jump conflicts flipped "
-    "schedule labels manual"
+    "clock schedule labels manual"
 )
 _TURNS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 

@@ -4,6 +4,8 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import closing
 
 from services.monitor.analyst.app import Analyst, Around, Topics
 from services.monitor.analyst.ledger import KafkaLedger
@@ -13,8 +15,10 @@ from services.monitor.analyst.subjects import Subjects
 from services.monitor.analyst.terms import terms_of
 from services.monitor.bundles import bundle_reader
 from shared.adapters.faust_app import Reading, faust_app, run
+from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.table import TableReader
+from shared.core.errors import Unavailable, UserError
 from shared.core.topics import topic
 from shared.runtime.fetch import Fetcher
 from shared.runtime.follow import RolloutFollower
@@ -44,10 +48,28 @@ def main(where: str) -> None:
             state_folder() / "analyst" / spec.name / str(w.settings.worker.slot), w.settings.loop.session_timeout,
             w.settings.monitor.turn, w.name if w.settings.kafka.static_membership else "",
         )  # fmt: skip
+        _check(w, (*reading.topics, reading.changelog))
         try:
             asyncio.run(_until_told(w, reading, analyst))
         finally:
             ledger.close()
+
+
+def _check(w: Worker, names: Sequence[str]) -> None:
+    """Say what is wrong with the broker in our words: Faust would wait for it without any.
+
+    Raises:
+        Unavailable: it cannot be reached, lets us not in, or lacks a topic; another try may succeed.
+        UserError: a topic has several partitions.
+    """
+    for name in names:
+        try:
+            with closing(GroupPositions(w.kafka, w.group, name, w.settings.loop.call_timeout * 2)) as asked:
+                partitions = asked.partitions
+        except UserError as error:
+            raise Unavailable(str(error)) from error
+        if partitions != 1:
+            raise UserError(f"topic {name} has {partitions} partitions", remedy="the analyst needs it to have one")
 
 
 async def _until_told(w: Worker, reading: Reading, analyst: Analyst) -> None:
