@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.core.bundle import Column
 from shared.core.features import Floats
@@ -47,8 +48,16 @@ class ProfileBins:
 
     def scores(self, values: Sequence[float]) -> FeatureCounts:
         """Count scores, or true values of a regression, over the reference's bins of scores; as float32, like those."""
-        with np.errstate(over="ignore"):  # beyond the largest 32-bit number: infinite, in the last bin
-            column = np.asarray(values, dtype=np.float32).reshape(-1, 1)
-        counts = count(self._scores, column)
+        counts = count(self._scores, _single(values).reshape(-1, 1))
         found, nothing = self._scores.of(counts, 0)
         return FeatureCounts(tuple(found.tolist()), nothing)
+
+    def score_places(self, values: Sequence[float]) -> tuple[NDArray[np.int64], int]:
+        """The bin of each score, none of them NaN, and how many bins there are."""
+        edges = self._scores.edges[:-1, 0]  # the last is infinity
+        return np.searchsorted(edges, _single(values), side="left"), len(edges) + 1
+
+
+def _single(values: Sequence[float]) -> Floats:
+    with np.errstate(over="ignore"):  # beyond the largest 32-bit number: infinite, in the last bin
+        return np.asarray(values, dtype=np.float32)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from services.monitor.observer.bins import ProfileBins
 from services.monitor.observer.entries import Looked
@@ -128,6 +130,11 @@ class Describer:
         """Counts of scores, or of a regression's labels, over the reference's bins of scores."""
         known = self._versions.get(version)
         return FeatureCounts() if known is None else known[1].scores(values)
+
+    def score_places(self, version: str, values: Sequence[float]) -> tuple[NDArray[np.int64], int]:
+        """The bin of each score over the reference's bins, and how many there are; 0: the version has no profile."""
+        known = self._versions.get(version)
+        return (np.zeros(0, dtype=np.int64), 0) if known is None else known[1].score_places(values)
 
 
 def _is_words(cuts: Sequence[Any]) -> bool:

@@ -185,14 +185,15 @@ class PartitionFold:
 
     def _items(self, entries: Sequence[Entry | None]) -> dict[str, Item | None]:
         """The items of all ids of a batch, in one request."""
-        names: dict[str, None] = {}
+        items: dict[str, Item | None] = {}
         for entry in entries:
             if type(entry) is Seen:
-                names[entry.prediction.id] = None
+                items[entry.prediction.id] = None
             elif type(entry) is SeenLabel:
-                names[entry.label.id] = None
+                items[entry.label.id] = None
         known = self._memory.lives.known
-        return dict.fromkeys(names) | self._saved.items([name for name in names if name in known])
+        self._saved.fill(items, [name for name in items if name in known])
+        return items
 
     def _described(self, seen: Sequence[AnySeen]) -> list[tuple[Row | None, tuple[int, ...]]]:
         describer = self._rules.describer
@@ -207,17 +208,18 @@ class PartitionFold:
         buried = list(self._memory.lives.bury(self.mark))
         self._changes.deletes = list(map(kept.key_of, buried))
         gone = changed.intersection(buried)
+        puts, prefix, encode = self._changes.puts, kept.PREFIX, kept.encode  # `key_of`, without a call for every id
         for identity in changed - gone if gone else changed:
             item = items[identity]
             if item is not None:
-                self._changes.puts[kept.key_of(identity)] = kept.encode(item)
+                puts[prefix + identity.encode()] = encode(item)
 
     def _give_up(self, items: dict[str, Item | None], changed: set[str]) -> None:
         """Labels that have waited for too long are orphaned, whether or not anybody asks for their id again."""
         waiting, late = self._memory.waiting, set[str]()
         while waiting and waiting[0][0] < self.mark:
             late.add(heappop(waiting)[1])
-        items.update(self._saved.items(sorted(late - items.keys())))
+        self._saved.fill(items, sorted(late - items.keys()))
         for identity in late:
             item = items[identity]
             if item is not None and drop_orphans(item, self._memory.accounts, self.mark):

@@ -86,23 +86,24 @@ class Join:
         """
         described, step = iter(rows), self._terms.max_step
         for entry, offset, value in zip(entries, offsets, values, strict=True):
-            kind, before = type(entry), self._mark
-            self._offset, self._before = offset, before
-            if kind is Seen:
-                time = entry.prediction.event_time  # type: ignore[union-attr] # by its type
-            elif kind is SeenLabel:
-                time = entry.label.time  # type: ignore[union-attr] # the same
+            before = self._before = self._mark
+            self._offset = offset
+            if type(entry) is Seen:
+                time = entry.prediction.event_time
+            elif type(entry) is SeenLabel:
+                time = entry.label.time
             else:
                 time = entry.time if type(entry) is SeenTick else before
-            mark = self._mark = advance(before, time, step)
-            if mark >= self._until or self._until < 0:
-                self._turn_page(mark)
+            if time > before:
+                self._mark = advance(before, time, step)
+            if self._mark >= self._until or self._until < 0:
+                self._turn_page(self._mark)
             if type(entry) is Seen:
                 self._observe(entry, value or b"", *next(described))
             elif type(entry) is SeenLabel:
                 self._label(entry)
             else:
-                self._counts["ticks" if kind is SeenTick else "invalid"] += 1
+                self._counts["invalid" if entry is None else "ticks"] += 1
         self._memory.mark = self._mark
 
     def _turn_page(self, mark: int) -> None:
@@ -269,7 +270,8 @@ class Join:
             self._items[identity] = None
             self.changed.add(identity)
             return None
-        self._book.first = min(self._book.first, item.first)
+        if item.first < self._book.first:  # noqa: PLR1730 - a call saved for every label
+            self._book.first = item.first
         return item
 
     def _begin(self, identity: str, dies: int) -> Item:

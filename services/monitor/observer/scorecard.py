@@ -96,7 +96,7 @@ class Summer:
         if not rows:
             return Sums()
         knowns, values = [row[0] for row in rows], [row[1] for row in rows]
-        errors, losses = (np.array([row[3][i] for row in rows], dtype=object) for i in (0, 1))
+        errors, losses = [row[3][0] for row in rows], [row[3][1] for row in rows]
         delays = np.searchsorted(_DELAYS, [row[2] for row in rows], side="right")
         special, bias = self._of_numbers(version, knowns, values) if self._numbers else self._of_classes(knowns, values)
         common = Sums(
@@ -105,7 +105,7 @@ class Summer:
             errors=sum(errors),
             loss=sum(losses),
             bias=total(bias),
-            slices=self._slices(knowns, errors.astype(np.int64), losses.astype(np.int64), bias),
+            slices=self._slices(knowns, errors, losses, bias),
             pairs=_pairs(rows),
         )
         return merge(common, special)
@@ -145,6 +145,7 @@ class Summer:
             for known, value in zip(knowns, values, strict=True)
             if known.score > -1 and value > -1
         ]
+        where, bins = self._describe.score_places(version, [known.score for known in knowns])
         sums = Sums(
             squared=total(units(squared)),
             squared_log=total(units(logged)),
@@ -152,15 +153,20 @@ class Summer:
             target=total(units(truth)),
             target_squared=total(units(target_squared)),
             truths=self._describe.over_scores(version, values),
+            answer_labels=histogram(where, bins),
+            answer_losses=tuple(by_place(where, units(np.abs(error)), bins)) if bins else (),
         )
         return sums, units(error)
 
-    def _slices(self, knowns: Sequence[Known], errors: Units, losses: Units, bias: Units) -> dict[str, SliceCounts]:
+    def _slices(
+        self, knowns: Sequence[Known], errors: Sequence[int], losses: Sequence[int], bias: Units
+    ) -> dict[str, SliceCounts]:
         made: dict[str, SliceCounts] = {}
+        parts = [np.array(of, dtype=np.int64) for of in (errors, losses)] if self._describe.sliced else []
         for which, column in self._columns(knowns):
             size = int(column.max()) + 1
             counts = np.bincount(column).tolist()
-            sums = zip(counts, *(by_place(column, of, size) for of in (errors, losses, bias)), strict=True)
+            sums = zip(counts, *(by_place(column, of, size) for of in (*parts, bias)), strict=True)
             made |= {self._describe.slice_name(which, p): SliceCounts(0, *one) for p, one in enumerate(sums) if one[0]}
         return made
 
