@@ -101,6 +101,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     were predicted as `j`, in the file's order of classes. `loss` is log-loss, or the absolute error. `scores` are the
     observations by score, `labelled_scores`, `hits` (of the positive class, or of the predicted one) and `score_sums`
     the same of labelled ones, for AUC and calibration. `answers` and `truths` are over the reference's bins of scores.
+    Of a regression's labelled observations `answer_labels` are how many and `answer_losses` how wrong, by those bins
+    of what was answered.
     """
 
     n: int = 0
@@ -125,6 +127,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target_squared: int = 0
     answers: FeatureCounts = FeatureCounts()
     truths: FeatureCounts = FeatureCounts()
+    answer_labels: Ints = ()
+    answer_losses: Ints = ()
     features: dict[str, FeatureCounts] = {}
     flags: dict[str, int] = {}
     groups: dict[str, GroupCounts] = {}

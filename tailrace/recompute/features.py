@@ -108,6 +108,9 @@ def count_features(cards: Cards, frame: pd.DataFrame, rows: "pd.Series[Any]", sp
     if spec.task == "regression":
         judged = frame[frame["labelled"]]
         _over(cards, judged, judged["value"], known.reference["scores"], "truths")
+        placed = judged.assign(at=_places(judged["score"], known.reference["scores"]))
+        cards.count(placed, "answer_labels[{}]", "at")
+        cards.sum(placed, "loss", "answer_losses[{}]", "at")
     looked = frame["lookups"].map(looker(spec))
     for feature in spec.features:
         profile = known.reference["features"].get(feature.name)
@@ -124,11 +127,17 @@ def count_features(cards: Cards, frame: pd.DataFrame, rows: "pd.Series[Any]", sp
 
 def _over(cards: Cards, frame: pd.DataFrame, values: "pd.Series[Any]", profile: Mapping[str, Any], name: str) -> None:
     """Numbers over rising edges, as the 32-bit ones that a model sees; bin i is `edges[i-1] < value <= edges[i]`."""
+    at = _places(values, profile).map(lambda place: "missing" if place is None else f"counts[{place}]")
+    cards.count(frame.assign(at=at), f"{name}.{{}}", "at")
+
+
+def _places(values: "pd.Series[Any]", profile: Mapping[str, Any]) -> "pd.Series[Any]":
+    """The bin of each, None for no number."""
     edges = profile.get("edges", ())
     with np.errstate(over="ignore"):  # beyond the largest 32-bit number: infinite, in the last bin
         single = values.astype("float64").astype("float32").astype("float64")
-    at = [f"counts[{bisect_left(edges, v)}]" if v == v else "missing" for v in single]  # noqa: PLR0124 - NaN is nothing
-    cards.count(frame.assign(at=pd.Series(at, index=frame.index, dtype=object)), f"{name}.{{}}", "at")
+    at = [bisect_left(edges, v) if v == v else None for v in single]  # noqa: PLR0124 - NaN is nothing
+    return pd.Series(at, index=values.index, dtype=object)
 
 
 def _word(value: Any, words: tuple[str, ...], profile: Mapping[str, Any]) -> str:

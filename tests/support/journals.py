@@ -217,8 +217,10 @@ def fold_all(
 def picture(sums: Sums, classes: Sequence[str]) -> dict[str, Any]:
     """Sums in the oracle's form: plain numbers, and tables without zeros."""
     tables: dict[str, Mapping[Any, int]] = {
-        name: _table(getattr(sums, name)) for name in ("delays", "scores", "labelled_scores", "hits", "score_sums")
-    }
+        name: _table(getattr(sums, name)) for name in (
+            "delays", "scores", "labelled_scores", "hits", "score_sums", "answer_labels", "answer_losses",
+        )
+    }  # fmt: skip
     k = len(classes)
     tables["confusion"] = {(i // k, i % k): n for i, n in _table(sums.confusion).items()}
     tables["flags"] = sums.flags
@@ -264,7 +266,7 @@ def expected(answer: Answer, known: Callable[[str], bool] = lambda version: vers
     cards = {}
     for key, card in answer.cards.items():
         if not known(key[0]):
-            for name in ("answers", "truths", "feature weight"):
+            for name in ("answers", "truths", "answer_labels", "answer_losses", "feature weight"):
                 card["tables"].pop(name, None)
         cards[key] = plain(card)
     return {

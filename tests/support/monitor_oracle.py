@@ -335,6 +335,9 @@ def _judge(card: dict[str, Any], seen: dict[str, Any], label: dict[str, Any], ru
         else:
             card["unlogged"] += 1
         tables["truths"][sum(_single(value) > edge for edge in rules.score_edges)] += 1
+        answered = sum(_single(score) > edge for edge in rules.score_edges)
+        tables["answer_labels"][answered] += 1
+        tables["answer_losses"][answered] += loss
     else:
         truth = int(value == rules.positive if rules.task == "binary" else value == prediction["label"])
         tables["confusion"][rules.classes.index(value), rules.classes.index(prediction["label"])] += 1

@@ -6,8 +6,9 @@ estimated: on flights such estimates had nothing to do with what came true.
 
 Classes: each score bin's share of hits in past windows, made rising, weighted by how many scores are in the bin now
 (confidence-based performance estimation as NannyML calls it; average confidence in Garg and others, "Leveraging
-unlabeled data to predict out-of-distribution performance", 2022). Numbers: the mean absolute error that past windows
-had, by how their answers lay over the bins of the reference (direct loss estimation, from sums: a ridge regression).
+unlabeled data to predict out-of-distribution performance", 2022). Numbers: the mean absolute error, by what
+the answers of each bin of the reference were off in past windows, and by how the windows with other answers differed
+from that (direct loss estimation, from sums: means a bin, and a ridge regression of what they miss).
 
 How near it comes depends on the threshold: on flights it is off by 2.0 points of accuracy a week at the base rate, by
 4.7 at 0.5, where accuracy hangs on how many come late, which scores hardly know (`tailrace bench estimate`).
@@ -23,11 +24,12 @@ from numpy.typing import NDArray
 from services.monitor.analyst.intervals import student
 from shared.core.monitor_records import SCORE_BINS, Sums
 from shared.core.quality import Task
-from shared.core.scorecards import real
+from shared.core.scorecards import SCALE, real
 
 CONDITION = "if the concept has not changed"
 BACKTESTED = 8  # past windows without which no interval can be given
 _KEPT = 0.95  # of a window's weight a window later: after twenty it counts a third
+_POOLED = 25  # labels' worth of belief that a bin's answers are as wrong as all
 _RIDGE = 2.0  # windows' worth of belief that all answers are equally wrong
 _NOTHING = 1e-9
 _MIDDLES = (np.arange(SCORE_BINS) + 0.5) / SCORE_BINS
@@ -121,7 +123,7 @@ def _right(means: Values, threshold: float) -> Values:
 
 
 def _by_answers(past: Sequence[Sums], now: Sums) -> Values:
-    """The same of mean absolute errors, by bins of the answer.
+    """The same of mean absolute errors: what each bin's answers were off before, and how windows differed from that.
 
     Windows count by their labels, older ones less; what they do not tell apart is held at their common mean (Hoerl and
     Kennard, "Ridge regression", 1970).
@@ -132,15 +134,37 @@ def _by_answers(past: Sequence[Sums], now: Sums) -> Values:
     n = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, n, out=np.full_like(counts, np.nan), where=n > 0)
     labels = np.array([float(sums.labelled) for sums in past])
-    losses = np.array([real(sums.loss) / sums.labelled for sums in past])
+    direct = _direct(past, shares)
+    news = np.array([real(sums.loss) / sums.labelled for sums in past]) - direct[:-1]
     faded = _KEPT ** np.arange(len(past))[::-1]
-    found = [_ridge(shares[:i], labels[:i] * faded[-i:], losses[:i], shares[i]) for i in range(1, len(past) + 1)]
+    found = [
+        max(float(direct[i]) + _ridge(shares[:i], labels[:i] * faded[-i:], news[:i], shares[i]), 0.0)
+        for i in range(1, len(past) + 1)
+    ]
     return np.array([np.nan, *found])
 
 
+def _direct(past: Sequence[Sums], shares: Values) -> Values:
+    """What windows would be off if each bin's answers were as far off as before, (m + 1,); 0 where no card says it."""
+    places = shares.shape[1]
+    told = [len(sums.answer_labels) == len(sums.answer_losses) == places for sums in past]
+    if not any(told):
+        return np.zeros(len(shares))
+    labels = _remembered(_rows([sums.answer_labels if ok else () for sums, ok in zip(past, told, strict=True)], places))
+    losses = _remembered(_rows([sums.answer_losses if ok else () for sums, ok in zip(past, told, strict=True)], places))
+    n = labels.sum(axis=1, keepdims=True)
+    common = np.divide(losses.sum(axis=1, keepdims=True), n, out=np.full_like(n, np.nan), where=n > 0)
+    each = (losses + _POOLED * common) / (labels + _POOLED)
+    return np.array([np.nan, *(shares[1:] * each).sum(axis=1) / SCALE])
+
+
 def _ridge(shares: Values, labels: Values, losses: Values, now: Values) -> float:
-    common = float(labels @ losses / labels.sum())
-    usable = ~np.isnan(shares).any(axis=1)
+    """The loss of a window by its shares, 0 where nothing is known of any; its sign is as it comes."""
+    known = ~np.isnan(losses)
+    if not known.any():
+        return 0.0
+    common = float(labels[known] @ losses[known] / labels[known].sum())
+    usable = known & ~np.isnan(shares).any(axis=1)
     if not usable.any():
         return common if not np.isnan(now).any() else math.nan
     weights = labels[usable] / labels[usable].mean()
@@ -149,7 +173,7 @@ def _ridge(shares: Values, labels: Values, losses: Values, now: Values) -> float
     # Deviations of shares are small numbers: the belief is measured by what they amount to in a typical window.
     belief = _RIDGE * max(float((weights[:, None] * apart**2).sum()) / len(apart), _NOTHING)
     normal = apart.T @ (weights[:, None] * apart) + belief * np.eye(len(now))
-    return max(float(common + (now - usual) @ np.linalg.solve(normal, apart.T @ (weights * news))), 0.0)
+    return float(common + (now - usual) @ np.linalg.solve(normal, apart.T @ (weights * news)))
 
 
 def _realised(sums: Sums, task: Task) -> float:

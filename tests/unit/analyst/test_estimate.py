@@ -125,6 +125,42 @@ def test_the_error_of_numbers_follows_the_answers() -> None:
     assert {e.figure for e in found} == {"mae"}
 
 
+def _by_bins(rng: np.random.Generator, shares: Values) -> Sums:
+    """Answers over ten bins, each of them as far off as its number says, and half of them with labels."""
+    counts, errors = rng.multinomial(20_000, shares), (np.arange(10) + 1.0) ** 2
+    labels = [int(n) // 2 for n in counts]
+    losses = [sum(map(fixed, rng.exponential(errors[i], n).tolist())) for i, n in enumerate(labels)]
+    return Sums(
+        n=20_000, labelled=sum(labels), loss=sum(losses), answers=FeatureCounts(tuple(counts.tolist())),
+        answer_labels=tuple(labels), answer_losses=tuple(losses),
+    )  # fmt: skip
+
+
+def test_two_windows_are_enough_where_cards_say_how_wrong_each_answer_was() -> None:
+    """Other answers than ever before: each bin's own errors tell, where windows as a whole, of old cards, cannot."""
+    rng = np.random.default_rng(8)
+    low, high = np.linspace(0.19, 0.01, 10), np.linspace(0.01, 0.19, 10)
+    past, now = [_by_bins(rng, low), _by_bins(rng, low)], _by_bins(rng, high)
+    true = now.loss / 2**20 / now.labelled
+    told = estimate(past, msgspec.structs.replace(now, loss=0, answer_losses=()), "regression")
+    assert told.value == pytest.approx(true, rel=0.1)
+    without = [msgspec.structs.replace(sums, answer_labels=(), answer_losses=()) for sums in past]
+    old = estimate(without, now, "regression").value
+    assert old is not None
+    assert old < true / 2
+
+
+def test_cards_of_before_and_of_now_may_be_mixed() -> None:
+    """Windows without errors by bin count as windows; those with them by bin as well."""
+    rng = np.random.default_rng(9)
+    level = np.full(10, 0.1)
+    windows = [_by_bins(rng, level) for _ in range(20)]
+    mixed = [msgspec.structs.replace(s, answer_labels=(), answer_losses=()) for s in windows[:10]] + windows[10:]
+    for past in (mixed, mixed[::-1], mixed[:10], mixed[10:]):
+        found = estimate(past, windows[0], "regression")
+        assert found.value == pytest.approx(38.5, rel=0.1)
+
+
 def test_numbers_without_a_profile_are_unknown() -> None:
     """A version without a reference has no bins: nothing is expected of its answers."""
     assert estimate([Sums(n=9, labelled=9, loss=5)], Sums(n=9), "regression").value is None

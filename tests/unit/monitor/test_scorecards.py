@@ -39,7 +39,10 @@ def structs(kind: type[msgspec.Struct], **fields: Any) -> st.SearchStrategy[Any]
 FEATURES = structs(FeatureCounts, counts=TUPLES)
 SUMS = structs(
     Sums,
-    **dict.fromkeys(("delays", "confusion", "scores", "labelled_scores", "hits", "score_sums"), TUPLES),
+    **dict.fromkeys(
+        ("delays", "confusion", "scores", "labelled_scores", "hits", "score_sums", "answer_labels", "answer_losses"),
+        TUPLES,
+    ),
     answers=FEATURES,
     truths=FEATURES,
     features=st.dictionaries(NAMES, FEATURES),
