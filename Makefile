@@ -31,8 +31,8 @@ setup-dev: setup  ## the system programs that only some checks need (promtool), 
 	  echo "installing with apt-get: prometheus (for promtool)" >&2; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
-demo: setup  ## the main job on the embedded stack: real flights, a worker killed, the books closed
-	@$(BIN)/tailrace demo $(ARGS)
+demo: setup  ## the main job on the embedded stack: real flights, a worker killed, the books closed, the monitor looking on
+	@$(BIN)/tailrace demo --report .tailrace/demo.html $(ARGS)
 
 test: lint unit system  ## everything: lint, types, import contracts, unit and system tests (real Kafka, real Redis)
 

@@ -110,7 +110,7 @@ class Demo:
         if part.past:
             self._screen.step(f"playing {part.past:,} earlier records, which aggregates look back on")
             play_past(spec, own, part, self._settings.kafka, self._conf, self._stack.state.path)
-        self._monitor = Monitor(spec, self._settings, self._conf)
+        self._monitor = Monitor(spec, self._settings, self._conf, self._stack.state.path)
         starts = ends_of(self._conf, name)
         watch = Watch(self._conf, name, starts)
         watch.start()

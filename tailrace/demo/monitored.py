@@ -31,12 +31,13 @@ class Monitor:
         spec: the pipeline.
         settings: where models are kept.
         conf: connection settings of the client.
+        state: the stack's state folder, which has the key that models are signed by.
     """
 
-    def __init__(self, spec: PipelineSpec, settings: Settings, conf: Mapping[str, Any]) -> None:
+    def __init__(self, spec: PipelineSpec, settings: Settings, conf: Mapping[str, Any], state: Path) -> None:
         self._spec, self.figure = spec, shown(spec)[0]
         self._topics = Topics(conf, spec.name, TIMEOUT, lambda _: None)
-        self._bundles, self._painter = Bundles(spec, settings), Painter(spec)
+        self._bundles, self._painter = Bundles(spec, settings, state), Painter(spec)
         self.picture: Picture | None = None
 
     def look(self) -> None:
@@ -69,13 +70,12 @@ class Monitor:
         """All of it, by month of event time; nothing was looked at yet: empty."""
         picture = self.picture
         if picture is None:
-            return Monitored(figure=self.figure)
+            return Monitored()
         months: dict[str, list[Pane]] = {}
         for pane in picture.windows(picture.champion):
             months.setdefault(f"{datetime.fromtimestamp(pane.window / 1000, UTC):%b %Y}", []).append(pane)
         requests = sorted(picture.known.requests.values(), key=lambda one: (one.at, one.id))
         return Monitored(
-            figure=self.figure,
             months={name: self._month(panes) for name, panes in months.items()},
             standing={
                 one.verdict.metric: (one.verdict.verdict, *one.verdict.reasons[:1])
@@ -94,9 +94,11 @@ class Monitor:
     def _month(self, panes: Sequence[Pane]) -> Month:
         spec = self._spec
         found = quality(panes, spec.task, len(spec.labels.classes), spec.monitoring.within)
-        said = found.figures.get(self.figure, Measured(self.figure, 0))
+        said = {name: found.figures.get(name, Measured(name, 0)) for name in shown(spec)}
         return Month(
-            predictions=found.observed, labelled=found.labelled, value=said.value, low=said.low, high=said.high
+            predictions=found.observed,
+            labelled=found.labelled,
+            figures={name: (one.value, one.low, one.high) for name, one in said.items()},
         )
 
 

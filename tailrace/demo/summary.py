@@ -32,22 +32,19 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):
-    """A month of event time, as the monitor knows it by now: None is unknown."""
+    """A month of event time, as the monitor knows it by now: `figures` with their intervals; None is unknown."""
 
     predictions: int
     labelled: int
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    figures: dict[str, tuple[float | None, float | None, float | None]] = {}
 
 
 class Monitored(msgspec.Struct, frozen=True, kw_only=True):
-    """What the monitor found: `figure` by month; verdicts that are not ok, with a reason; retrain requests by trigger.
+    """What the monitor found: figures by month; verdicts that are not ok, with a reason; retrain requests by trigger.
 
     `alarms` are those requests that something found caused, in words. `report` is the page that was written.
     """
 
-    figure: str
     months: dict[str, Month] = {}
     standing: dict[str, tuple[str, ...]] = {}
     requests: dict[str, int] = {}
@@ -111,12 +108,11 @@ def monitor_lines(summary: Summary) -> list[str]:
     found = summary.monitor
     if found is None or not found.months:
         return []
-    lines = [f"  the monitor, {name_of(found.figure)} by month of the labels that it has joined:"]
+    lines = ["  the monitor, by month of event time:"]
     for name, month in found.months.items():
         share = month.labelled / month.predictions if month.predictions else 0.0
-        value = "unknown" if month.value is None else f"{month.value:.3f}"
-        limits = "" if month.low is None or month.high is None else f" [{month.low:.3f}, {month.high:.3f}]"
-        lines.append(f"    {name}  {value}{limits}  of {month.predictions:,} predictions, {share:.0%} labelled")
+        figures = "  ".join(f"{name_of(figure)} {_with_limits(*said)}" for figure, said in month.figures.items())
+        lines.append(f"    {name}  {figures}  of {month.predictions:,} predictions, {share:.0%} labelled")
     lines += [f"    {'; '.join((metric.replace('_', ' '), *said))}" for metric, said in found.standing.items()]
     if found.requests:
         by = ", ".join(f"{trigger.replace('_', ' ')} {n}" for trigger, n in found.requests.items())
@@ -150,3 +146,9 @@ def quality_lines(summary: Summary, unit: str) -> list[str]:
         width = f"{number(found.mean_width)}{' ' if unit else ''}{unit}"
         lines.append(f"    intervals of {found.asked:.0%} held {found.held:.1%} of the truths, {width} wide on average")
     return lines
+
+
+def _with_limits(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return "unknown"
+    return number(value) if low is None or high is None else f"{number(value)} [{number(low)}, {number(high)}]"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.monitor.analyst.subject import Subject
@@ -24,10 +25,11 @@ class Bundles:
     Args:
         spec: the pipeline that they must fit.
         settings: where they are kept, and by which key they are signed.
+        state: the state folder; None: that of this process.
     """
 
-    def __init__(self, spec: PipelineSpec, settings: Settings) -> None:
-        models, state = settings.models, state_folder()
+    def __init__(self, spec: PipelineSpec, settings: Settings, state: Path | None = None) -> None:
+        models, state = settings.models, state or state_folder()
         fetcher = Fetcher(model_cache(models, state), settings.mlflow, SystemClock(), time.sleep)
         self._read = bundle_reader(spec, fetcher, public_key(models, state), models.timeout)
         self.manifests: dict[str, Manifest] = {}

@@ -101,11 +101,12 @@ def test_the_four_answers_stand_beside_each_other() -> None:
 def test_the_monitor_is_told_by_month() -> None:
     """A figure with its interval, the share that has labels, what is not well, what was asked for; or unknown."""
     months = {
-        "Feb 2013": Month(predictions=1_000, labelled=900, value=0.7, low=0.65, high=0.75),
-        "Mar 2013": Month(predictions=10, labelled=0),
+        "Feb 2013": Month(
+            predictions=1_000, labelled=900, figures={"auc": (0.7, 0.65, 0.75), "log_loss": (0.5, None, None)}
+        ),
+        "Mar 2013": Month(predictions=10, labelled=0, figures={"auc": (None, None, None)}),
     }
     found = Monitored(
-        figure="auc",
         months=months,
         standing={"rise_of_loss": ("alarm", "mean loss 0.6")},
         requests={"schedule": 2, "errors": 1},
@@ -113,9 +114,9 @@ def test_the_monitor_is_told_by_month() -> None:
         report="report.html",
     )
     assert conclusion(summary(monitor=found)).splitlines()[-7:] == [
-        "  the monitor, AUC by month of the labels that it has joined:",
-        "    Feb 2013  0.700 [0.650, 0.750]  of 1,000 predictions, 90% labelled",
-        "    Mar 2013  unknown  of 10 predictions, 0% labelled",
+        "  the monitor, by month of event time:",
+        "    Feb 2013  AUC 0.7 [0.65, 0.75]  log loss 0.5  of 1,000 predictions, 90% labelled",
+        "    Mar 2013  AUC unknown  of 10 predictions, 0% labelled",
         "    rise of loss; alarm; mean loss 0.6",
         "    retraining was asked for 3 times: schedule 2, errors 1",
         "      04 Mar, errors: more of them",
