@@ -61,8 +61,11 @@ class Owner(Protocol):
     def take(self, topic: str, offset: int, value: bytes) -> None:
         """One record of a taken topic, in their order."""
 
+    def whole(self, table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """A copy of the table, without what belongs to something of which more is still to come."""
+
     def turn(self, table: Mapping[bytes, bytes], lags: Mapping[str, int]) -> list[bytes]:
-        """One turn over a copy of the table: keys that nobody needs any more; `lags`: records not taken, by topic."""
+        """One turn over such a copy: keys that nobody needs any more; `lags`: records not taken, by topic."""
 
     def wait(self) -> None:
         """Another member has the partitions; said again and again."""
@@ -166,7 +169,7 @@ class Desk:
         lags = await self._lags()
         if not self._all_read(lags):
             return
-        copy = {key: value for key, value in table.items() if key not in self._gone}
+        copy = {key: value for key, value in self._owner.whole(table).items() if key not in self._gone}
         async with self._alone:
             self._gone.update(await asyncio.to_thread(self._owner.turn, copy, lags))
 

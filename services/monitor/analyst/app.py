@@ -68,6 +68,7 @@ class Analyst:
         self._blocks = OrderedDict[int, ErrorBlock]()
         self._asks = OrderedDict[int, Ask]()
         self._cards: dict[bytes, tuple[bytes, Card]] = {}
+        self._torn: dict[int, dict[bytes, bytes | None]] = {}  # by partition: keys, and what they had before the batch
         self._made = Kept()
         self._news, self._knows = True, (-1, "")
         self._card = msgspec.json.Decoder(Card).decode
@@ -79,6 +80,7 @@ class Analyst:
         """See `Owner`: take the ledger over, and read on from what is remembered."""
         self._blocks.clear()
         self._asks.clear()
+        self._torn.clear()
         with self._around.step("open"):
             kept = self._open()
         self._around.showing.owns(owns=True)
@@ -104,9 +106,27 @@ class Analyst:
             return False
         if before is not None and self._decoded(key, before).offset > card.offset:
             return False
+        if isinstance(card, Account):  # an observer says a partition's accounts after its cards
+            self._torn.pop(card.partition, None)
+        else:
+            self._torn.setdefault(card.partition, {}).setdefault(key, before)
         self._cards[key] = (value, card)
         self._news = True
         return True
+
+    def whole(self, table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """See `Owner`: cards of a batch whose account has not come yet are as they were before it.
+
+        One batch changes cards of many windows. Half of it would be figures of no offset of the journal.
+        """
+        found = dict(table)
+        for batch in self._torn.values():
+            for key, before in batch.items():
+                if before is None:
+                    found.pop(key, None)
+                else:
+                    found[key] = before
+        return found
 
     def take(self, topic: str, offset: int, value: bytes) -> None:
         """See `Owner`: error blocks and asks wait for the next turn."""

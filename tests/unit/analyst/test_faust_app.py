@@ -59,7 +59,7 @@ def test_the_application_has_no_web_server_and_makes_no_topics(tmp_path: Path) -
     class Nobody:
         """An owner that is never asked."""
 
-        begin = keep = take = turn = wait = None
+        begin = keep = take = turn = wait = whole = None
 
     reading = Reading("tailrace.p.analyst", "p.scorecards", "p.analyst.cards", ("p.errors",), tmp_path / "d", 6.0, 1.0)
     owner: Any = Nobody()
