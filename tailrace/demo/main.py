@@ -27,7 +27,7 @@ from shared.core.errors import UserError
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
 from tailrace.demo.mix import Mix
-from tailrace.demo.monitored import Monitor, write_report
+from tailrace.demo.monitored import Watched
 from tailrace.demo.part import Part, choose
 from tailrace.demo.past import MONITORS, play_past, wait_for
 from tailrace.demo.quality import Answers, measure
@@ -87,7 +87,7 @@ class Demo:
         self._conf: dict[str, Any] = client_config(settings.kafka, read_secret)
         self._sent = 0
         self._lag = 0
-        self._monitor: Monitor | None = None
+        self._monitor: Watched | None = None
         self._kill_at = float("inf")  # messages after which the victim is killed
         self._killed_at = 0.0
         self._recovery: float | None = None
@@ -110,7 +110,7 @@ class Demo:
         if part.past:
             self._screen.step(f"playing {part.past:,} earlier records, which aggregates look back on")
             play_past(spec, own, part, self._settings.kafka, self._conf, self._stack.state.path)
-        self._monitor = Monitor(spec, self._settings, self._conf, self._stack.state.path)
+        self._monitor = Watched(spec, self._settings, self._stack.state.path)
         starts = ends_of(self._conf, name)
         watch = Watch(self._conf, name, starts)
         watch.start()
@@ -129,7 +129,7 @@ class Demo:
         account = audit(self._conf, name, starts, AUDIT_S, also=answers.take)
         quality = measure(spec, files, part, answers.by_id, self._screen.step)
         if self._request.report is not None:
-            write_report(self._monitor, self._request.report)
+            self._monitor.write(self._request.report)
         return self._summary(account, watch, report, quality, pace, began)
 
     def _train(self, files: Files, part: Part) -> TrainReport:

@@ -1,11 +1,10 @@
 """What the monitor knows while the demo runs, and at its end: from its topics, as `tailrace monitor status` does."""
 
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from services.monitor.analyst.panes import Pane
 from services.monitor.analyst.quality import Measured, quality
@@ -14,31 +13,28 @@ from shared.core.pipeline import PipelineSpec
 from shared.runtime.settings import Settings
 from tailrace.demo.summary import Monitored, Month
 from tailrace.demo.words import shown
-from tailrace.monitor.bundles import Bundles
-from tailrace.monitor.picture import Painter, Picture
-from tailrace.monitor.report import report
-from tailrace.monitor.status import status
-from tailrace.monitor.topics import Topics
+from tailrace.monitor.main import Monitor
+
+if TYPE_CHECKING:
+    from tailrace.monitor.picture import Picture
 
 _CLOCKS = ("schedule", "labels")  # they ask whatever was found
 TIMEOUT = 10.0  # s for the broker to answer
 
 
-class Monitor:
-    """Follows one pipeline's monitor.
+class Watched:
+    """What `tailrace monitor status` would say of one pipeline, looked at again and again.
 
     Args:
         spec: the pipeline.
-        settings: where models are kept.
-        conf: connection settings of the client.
-        state: the stack's state folder, which has the key that models are signed by.
+        settings: with the stack's addresses.
+        state: the stack's state folder.
     """
 
-    def __init__(self, spec: PipelineSpec, settings: Settings, conf: Mapping[str, Any], state: Path) -> None:
+    def __init__(self, spec: PipelineSpec, settings: Settings, state: Path) -> None:
         self._spec, self.figure = spec, shown(spec)[0]
-        self._topics = Topics(conf, spec.name, TIMEOUT, lambda _: None)
-        self._bundles, self._painter = Bundles(spec, settings, state), Painter(spec)
-        self.picture: Picture | None = None
+        self._monitor = Monitor(spec, settings, lambda _: None, timeout=TIMEOUT, state=state)
+        self._picture: Picture | None = None
 
     def look(self) -> None:
         """Read what is new, and draw the picture.
@@ -46,18 +42,25 @@ class Monitor:
         Raises:
             Unavailable: the broker does not answer.
         """
-        known = self._topics.refresh()
-        self._bundles.want({card.version for card in known.cards.values()}, known.rollouts.values())
-        self.picture = self._painter.draw(known, self._bundles.subjects, self._bundles.manifests, self._bundles.refused)
+        self._picture = self._monitor.picture()
 
-    @property
-    def labels(self) -> int:
-        """Labels that the observers have judged so far."""
-        return sum(one.sums.labels for one in self._topics.known.accounts.values())
+    def write(self, to: Path) -> None:
+        """Write the page.
+
+        Raises:
+            UserError: the file cannot be written.
+            Unavailable: the broker does not answer.
+        """
+        page = self._monitor.report()
+        try:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{to}: {error.strerror}", remedy="name another file with --report") from error
 
     def now(self) -> str:
         """The figure of the newest windows whose labels have had their time, in words; `?` while it is unknown."""
-        front = None if self.picture is None else self.picture.front
+        front = None if self._picture is None else self._picture.front
         found = None if front is None or front.quality is None else front.quality
         if found is None:
             return "?"
@@ -68,7 +71,7 @@ class Monitor:
 
     def summary(self, report: Path | None) -> Monitored:
         """All of it, by month of event time; nothing was looked at yet: empty."""
-        picture = self.picture
+        picture = self._picture
         if picture is None:
             return Monitored()
         months: dict[str, list[Pane]] = {}
@@ -100,23 +103,6 @@ class Monitor:
             labelled=found.labelled,
             figures={name: (one.value, one.low, one.high) for name, one in said.items()},
         )
-
-
-def write_report(monitor: Monitor, to: Path) -> None:
-    """Write the monitor's page; nothing where it was never looked at.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    if monitor.picture is None:
-        return
-    made = int(time.time() * 1000)
-    page = report(monitor.picture, status(monitor.picture, made), made)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{to}: {error.strerror}", remedy="name another file with --report") from error
 
 
 def between(said: Measured) -> str:

@@ -27,6 +27,7 @@ class Monitor:
         say: told how far a long reading is.
         timeout: s that the broker has for an answer.
         clock: this machine's.
+        state: the state folder, with the key that bundles are signed by; None: that of this process.
 
     Raises:
         UserError: a topic does not exist, or the broker cannot be reached.
@@ -34,10 +35,10 @@ class Monitor:
 
     def __init__(
         self, spec: PipelineSpec, settings: Settings, say: Callable[[str], None], *, timeout: float = TIMEOUT,
-        clock: Clock | None = None,
+        clock: Clock | None = None, state: Path | None = None,
     ) -> None:  # fmt: skip
         self._topics = Topics(client_config(settings.kafka, read_secret), spec.name, timeout, say)
-        self._bundles, self._painter = Bundles(spec, settings), Painter(spec)
+        self._bundles, self._painter = Bundles(spec, settings, state), Painter(spec)
         self._clock = clock or SystemClock()
 
     def picture(self) -> Picture:
