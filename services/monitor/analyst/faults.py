@@ -14,7 +14,7 @@ End = tuple[str, int]
 
 
 class FaultTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Shares from which a fault is told: `warn`, then `alarm`, each above what the reference had.
+    """Shares from which a fault is told: `warn`, then `alarm`, each above the most that a window of the reference had.
 
     `unreadable`: of entries, or of records that lack every feature at once, or that come when their window is over. A
     *unit jump* is `jumped` of the records in a number's first or last bin, which in every window before held at most
@@ -67,12 +67,12 @@ def of_records(
         terms: the thresholds.
         ends_of: `ends` of a window, where somebody has them already.
     """
-    had = _had(reference)
+    had = _had(reference, past.trained)
     absent = {name: (counts.missing, had.get(name, 0.0)) for name, counts in now.features.items()}
     unseen = {name: (counts.unseen, 0.0) for name, counts in now.features.items()}
     out = {"records": (now.flags.get("out_of_range", 0), 0.0)}
     return [
-        _shares("missing", absent, now.n, window, terms),
+        _shares("missing", absent if reference is not None else {}, now.n, window, terms),
         _shares("unseen", unseen, now.n, window, terms),
         _shares("out_of_range", out, now.n, window, terms),
         _unreadable(absent, now.n, window, terms),
@@ -92,10 +92,15 @@ def of_labels(now: AccountSums, past: Sequence[AccountSums], window: Window, ter
     return [_outage(now, past, window, terms), _conflicts(now, past, window, terms)]
 
 
-def _had(reference: Reference | None) -> Mapping[str, float]:
+def _had(reference: Reference | None, trained: Sequence[Sums]) -> Mapping[str, float]:
+    """The most that was missing of each feature in any window of the training: calm days have no gusts at all."""
     if reference is None:
         return {}
-    return {name: one.missing / max(reference.n, 1) for name, one in reference.features.items()}
+    most = {name: one.missing / max(reference.n, 1) for name, one in reference.features.items()}
+    for sums in trained:
+        for name, counts in sums.features.items():
+            most[name] = max(most.get(name, 0.0), 1 - sum(counts.counts) / max(sums.n, 1))
+    return most
 
 
 def _shares(
@@ -103,12 +108,13 @@ def _shares(
 ) -> Finding:
     """The worst of some shares above what is usual of each."""
     if n < terms.minimum or not counts:
-        return _unknown(trigger, n, window, f"{n:,} records are too few")
+        why = f"{n:,} records are too few" if n < terms.minimum else "it is not known what is usual"
+        return _unknown(trigger, n, window, why)
     more = {name: (count / n - usual, count, usual) for name, (count, usual) in counts.items()}
     name, (above, count, usual) = max(more.items(), key=lambda item: (item[1][0], item[0]))
     low, high = wilson(count, n)
     level: Level = "alarm" if low > usual + terms.alarm else "warn" if low > usual + terms.warn else "ok"
-    words = f"{name}: {count / n:.1%} {trigger.replace('_', ' ')}, {usual:.1%} in the reference"
+    words = f"{name}: {count / n:.1%} {trigger.replace('_', ' ')}, at most {usual:.1%} in the reference"
     others = sum(one[0] > terms.warn for one in more.values()) - 1
     if others > 0:
         words += f"; and {others} more"

@@ -58,11 +58,20 @@ def test_what_is_as_in_the_reference_is_no_fault() -> None:
     assert _levels(_records(_sums(FeatureCounts(EVEN, 20)))) == CALM
 
 
+def test_what_some_windows_of_the_training_lacked_is_usual() -> None:
+    """Gusts are missing on calm days, in training as now; without a reference nobody knows what is usual."""
+    calm = _sums(FeatureCounts((30,) * 10, 700))
+    found = {one.trigger: one for one in of_records(calm, Past(USUAL, [calm, *USUAL]), REFERENCE, WINDOW, TERMS)}
+    assert (found["missing"].level, _records(calm)["missing"].level) == ("ok", "alarm")
+    (nobody,) = (one for one in of_records(calm, Past(USUAL), None, WINDOW, TERMS) if one.trigger == "missing")
+    assert (nobody.level, nobody.words) == (None, "unknown: it is not known what is usual")
+
+
 def test_missing_and_unseen_are_told_apart() -> None:
     """An absent value and an unknown word warn, and alarm where there are many, by the feature's name."""
     missing = _records(_sums(FeatureCounts(EVEN, 150)))
     assert _levels(missing) == CALM | {"missing": "warn"}
-    assert missing["missing"].words.startswith("temp: 15.0% missing, 2.0% in the reference")
+    assert missing["missing"].words.startswith("temp: 15.0% missing, at most 2.0% in the reference")
     unseen = _records(_sums(FeatureCounts(EVEN), FeatureCounts((300, 200, 0), 0, 500)))
     assert _levels(unseen) == CALM | {"unseen": "alarm"}
     assert unseen["unseen"].words.startswith("carrier")
