@@ -12,6 +12,7 @@ from shared.core.errors import ModelRefused
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import BundleRef
 from shared.core.reference import Reference
+from shared.core.reference_checks import check_reference
 from shared.runtime.fetch import Fetcher
 
 Fetch = Callable[[BundleRef], tuple[Manifest, Reference]]
@@ -43,8 +44,10 @@ def bundle_reader(spec: PipelineSpec, fetcher: Fetcher, key: Path, timeout: floa
 
         folder, manifest = fetcher.fetch(ref, check, timeout)
         try:
-            return manifest, decode((folder / REFERENCE).read_bytes())
+            reference = decode((folder / REFERENCE).read_bytes())
         except (OSError, msgspec.DecodeError) as error:
             raise ModelRefused(f"files: {REFERENCE} of {ref.version} cannot be read: {error}") from None
+        check_reference(reference, manifest)
+        return manifest, reference
 
     return read
