@@ -13,6 +13,7 @@ from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock
 from shared.core.records import BundleRef
 from shared.core.reference import Reference
+from shared.core.reference_checks import check_reference
 from shared.runtime.fetch import Fetcher
 from shared.runtime.follow import RolloutFollower
 from shared.runtime.logs import get_logger
@@ -83,4 +84,5 @@ class ProfileStore:
             reference = self._decode((folder / REFERENCE).read_bytes())
         except (OSError, msgspec.DecodeError) as error:
             raise ModelRefused(f"files: {REFERENCE} of {ref.version} cannot be read: {error}") from None
+        check_reference(reference, manifest)
         return Profile(manifest.columns, reference)
