@@ -20,6 +20,7 @@ from shared.core.errors import Unavailable
 BLOCK_CACHE = 96 << 20  # bytes a process
 WRITE_BUFFERS = 192 << 20  # the same; what dies before a buffer is full is never written to the disk at all
 WRITE_BUFFER = 32 << 20  # bytes a store, of which it may have two
+YOUNG = 8  # files of a store that stand side by side before they are merged
 BLOOM_BITS = 10  # most ids that are asked for are new: a filter says so without a look at the disk
 
 
@@ -103,7 +104,9 @@ def _opened(folder: Path, memory: RocksMemory) -> Rdict:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.set_compression_type(DBCompressionType.lz4())
+    # Most of what is written is dead before it is merged twice: only what grows old is worth pressing.
+    options.set_compression_per_level([DBCompressionType.none()] * 2 + [DBCompressionType.lz4()] * 5)
+    options.set_level_zero_file_num_compaction_trigger(YOUNG)
     options.set_write_buffer_size(WRITE_BUFFER)
     options.set_write_buffer_manager(memory.buffers)
     options.set_max_background_jobs(2)

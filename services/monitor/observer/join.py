@@ -68,6 +68,10 @@ class Join:
         self._window = self._until = -1
         self.changed: set[str] = set()
         self.findings = Findings()
+        self._seen_as: CardKey = ("", False, -1, -1)  # of the last observation, and where others like it are gathered
+        self._seen: list[Observed] = []
+        self._told_as: CardKey = ("", False, -1, -1)  # the same of the last label
+        self._told: list[Joined] = []
 
     def fold(
         self,
@@ -146,7 +150,10 @@ class Join:
         known, terms = one[0], self._terms
         window = known.time - known.time % terms.span
         if self._mark <= window + terms.span + terms.horizon:  # `over`, without a call for every observation
-            self.findings.observed.setdefault((known.version, shadow, window, known.rate), []).append(one)
+            key = (known.version, shadow, window, known.rate)
+            if key != self._seen_as:
+                self._seen_as, self._seen = key, self.findings.observed.setdefault(key, [])
+            self._seen.append(one)
 
     def _shadow(self, identity: str, item: Item | None, known: Known) -> Known | None:
         """Take a shadow's observation in beside the champion's, if it is the first of its version."""
@@ -256,7 +263,9 @@ class Join:
         time = known.time
         row = (known, label.value, label.time - time, verdict, sign, beside)
         key = (known.version, shadow, time - time % self._terms.span, known.rate)
-        self.findings.joined.setdefault(key, []).append(row)
+        if key != self._told_as:
+            self._told_as, self._told = key, self.findings.joined.setdefault(key, [])
+        self._told.append(row)
         if first and (block := self._blocks.add((known.version, shadow), verdict, self._mark, self._offset)):
             self.findings.blocks.append(block)
 
