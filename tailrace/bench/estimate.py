@@ -20,7 +20,6 @@ Values = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 WANTED, HALF = 0.025, 0.5
 WEEK, DAY = 7, 1
-_PATIENCE = 2  # days after which a window's labels are all there: a day for the label, a day for its record
 _LEARNED, _BLOCK, _BLOCKS = 10_000, 1_000, 20  # of Agrawal: to fit, a window, windows before the change and after it
 
 
@@ -137,7 +136,7 @@ def _row(flown: Flown, scores: tuple[Values, Values], days: int, threshold: floa
     whole = int((times[-1] - times[0]) // (days * DAY_MS))
     sums = [sums_of(scores[1][window == i], later[window == i], threshold) for i in range(whole)]
     first = sums_of(scores[0], held, threshold)
-    found, realised, last = replayed([first, *sums], -(-_PATIENCE // days), threshold)
+    found, realised, last = replayed([first, *sums], -(-flown.patience // (days * DAY_MS)), threshold)
     told += found
     said = np.array([one.value for one in found], dtype=np.float64)
     constant = np.full(whole, _accuracy(first))

@@ -25,7 +25,8 @@ class Flown:
     """n flights in order of scheduled departure; times in ms, `late` 0 or 1.
 
     The model is of `learned`. What a model of `early` does on `held` is its judged holdout: the last quarter of the 60
-    days, after a gap of a day. `later` is the rest of the year.
+    days, after a gap of a day. `later` is the rest of the year. `patience` ms after a record its label has come, or
+    counts no more.
     """
 
     matrix: Floats
@@ -37,6 +38,7 @@ class Flown:
     held: Places
     learned: Places
     later: Places
+    patience: int
 
     @property
     def days(self) -> NDArray[np.int64]:
@@ -74,4 +76,5 @@ def load(say: Say) -> Flown:
         held=learned[known.times[learned] >= border],
         learned=learned,
         later=np.flatnonzero(days >= TRAINED_DAYS),
+        patience=round((spec.labels.horizon + spec.monitoring.hold) * 1_000),
     )

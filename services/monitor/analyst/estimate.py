@@ -11,7 +11,7 @@ the answers of each bin of the reference were off in past windows, and by how th
 from that (direct loss estimation, from sums: means a bin, and a ridge regression of what they miss).
 
 How near it comes depends on the threshold: on flights it is off by 2.0 points of accuracy a week at the base rate, by
-4.7 at 0.5, where accuracy hangs on how many come late, which scores hardly know (`tailrace bench estimate`).
+4.8 at 0.5, where accuracy hangs on how many come late, which scores hardly know (`tailrace bench estimate`).
 """
 
 import math

@@ -24,6 +24,7 @@ def flown(days: int = 90, a_day: int = 120) -> Flown:
     return Flown(
         matrix=matrix, late=late, times=times, landed=times + 3_600_000, categories=[],
         early=learned[: 44 * a_day], held=learned[45 * a_day :], learned=learned, later=np.arange(60 * a_day, n),
+        patience=2 * DAY_MS,
     )  # fmt: skip
 
 
