@@ -8,50 +8,69 @@ from typing import Any
 import msgspec
 
 from tailrace.proof.checks import Finding
-from tailrace.proof.monitor_books import Books
+from tailrace.proof.monitor_books import Books, OutcomeKey
 from tailrace.proof.monitor_saying import ABORTED
 from tailrace.recompute.main import Report
 
-_TOLD = 4
-Message = tuple[bytes, bytes]
+_TOLD, _FLAG = 4, ABORTED.encode()
 
 
 @dataclass(slots=True)
 class Published:
-    """The observer's and the router's topics, as a read_committed reader sees them.
+    """The observer's and the router's topics, as a read_committed reader sees them; of large values only what counts.
 
     Attributes:
-        cards: (key, value) of `scorecards` in order.
-        outcomes: values of `outcomes`.
-        blocks: values of `errors`.
-        letters: of `labels.dlq`, the reason of each.
+        accounts: the last value of each account.
+        again: keys of `scorecards` that were told after they were closed.
+        outcomes: how often each stands there.
+        letters: of `labels.dlq`, by reason.
         labels: how many messages stand in `labels`.
+        flagged: what an aborted attempt wrote, in part.
+        card: key and value of the last scorecard.
     """
 
-    cards: list[Message] = field(default_factory=list)
-    outcomes: list[bytes] = field(default_factory=list)
-    blocks: list[bytes] = field(default_factory=list)
+    accounts: dict[bytes, bytes] = field(default_factory=dict)
+    again: list[str] = field(default_factory=list)
+    outcomes: Counter[OutcomeKey] = field(default_factory=Counter)
     letters: Counter[str] = field(default_factory=Counter)
     labels: int = 0
+    flagged: list[str] = field(default_factory=list)
+    card: tuple[bytes, bytes] = (b"", b"")
+    _closed: set[bytes] = field(default_factory=set)
+
+    def take_card(self, key: bytes, value: bytes) -> None:
+        """The next value of `scorecards`."""
+        if key in self._closed:
+            self.again.append(f"{key.decode()} was told again after it was closed")
+        if b'"closed":true' in value:
+            self._closed.add(key)
+        if b'"type":"account"' in value:
+            self.accounts[key] = value
+        else:
+            self.card = key, value
+        self.suspect(value)
+
+    def take_outcome(self, value: bytes) -> None:
+        """The next value of `outcomes`."""
+        told: dict[str, Any] = msgspec.json.decode(value)
+        label = told["label"]
+        self.outcomes[label["id"], label.get("revision", 0), told["status"], label["value"]] += 1
+        self.suspect(value)
+
+    def suspect(self, value: bytes) -> None:
+        """Look for the mark of aborted attempts."""
+        if _FLAG in value:
+            self.flagged.append(value[:120].decode(errors="replace"))
 
 
 def aborted(found: Published) -> Finding:
     """I5: nothing that only an aborted transaction held is counted or told anywhere."""
-    flag = ABORTED.encode()
-    values = [*(value for _, value in found.cards), *found.outcomes, *found.blocks]
-    return _finding(value[:120].decode(errors="replace") for value in values if flag in value)
+    return _finding(found.flagged)
 
 
 def closed_again(found: Published) -> Finding:
     """A window that was closed is final: nothing of its key follows."""
-    over: set[bytes] = set()
-    told: list[str] = []
-    for key, value in found.cards:
-        if key in over:
-            told.append(f"{key.decode()} was told again after it was closed")
-        if b'"closed":true' in value:
-            over.add(key)
-    return _finding(told)
+    return _finding(found.again)
 
 
 def recomputed(report: Report) -> Finding:
@@ -81,7 +100,7 @@ STATUS_NAMES = frozenset(("matched", "corrected", "late", "orphaned", "duplicate
 
 def outcomes(found: Published, books: Books) -> Finding:
     """No outcome is lost, doubled, or of anything that was not sent."""
-    told = Counter(_outcome(value) for value in found.outcomes)
+    told = found.outcomes
     lost = [f"lost: {key}" for key, n in books.outcomes.items() for _ in range(n - told[key])]
     more = [f"doubled or made up: {key}" for key, n in told.items() for _ in range(n - books.outcomes[key])]
     return _finding([*lost, *more])
@@ -94,17 +113,10 @@ def letters(found: Published, books: Books) -> Finding:
 
 def total(found: Published) -> Counter[str]:
     """The sums of all accounts, by the last value of each."""
-    last = {key: value for key, value in found.cards if b'"type":"account"' in value}
     sums: Counter[str] = Counter()
-    for value in last.values():
+    for value in found.accounts.values():
         sums.update(msgspec.json.decode(value).get("sums", {}))
     return sums
-
-
-def _outcome(value: bytes) -> tuple[str, int, str, Any]:
-    told: dict[str, Any] = msgspec.json.decode(value)
-    label = told["label"]
-    return label["id"], label.get("revision", 0), told["status"], label["value"]
 
 
 def _differing(wanted: Mapping[str, int], found: Mapping[str, int], without: Sequence[str]) -> Iterator[str]:

@@ -36,17 +36,21 @@ class Reading:
     def published(self) -> Published:
         """The topics that the checks are of."""
         found = Published()
-        found.cards = [(m.key() or b"", m.value() or b"") for m in self.messages("scorecards") if m.value()]
-        found.outcomes = [m.value() or b"" for m in self.messages("outcomes")]
-        found.blocks = [m.value() or b"" for m in self.messages("errors")]
+        for message in self.messages("scorecards"):
+            if value := message.value():
+                found.take_card(message.key() or b"", value)
+        for value in self.values("outcomes"):
+            found.take_outcome(value)
+        for value in self.values("errors"):
+            found.suspect(value)
         for message in self.messages("labels.dlq"):
             found.letters[_header(message, REASON)] += 1
         found.labels = sum(1 for _ in self.messages("labels"))
         return found
 
-    def values(self, name: TopicName) -> list[bytes]:
+    def values(self, name: TopicName) -> Iterator[bytes]:
         """Every value of a topic."""
-        return [value for message in self.messages(name) if (value := message.value())]
+        return (value for message in self.messages(name) if (value := message.value()))
 
 
 def _header(message: Message, name: str) -> str:

@@ -47,7 +47,12 @@ def world() -> tuple[Published, Books]:
     books.letters["not_json"] += 1
     first = account("/1", labels=1, matched=1)
     last = account("/1", closed=True, labels=3, matched=2, orphaned=1, astray=1, ticks=5)
-    return Published([first, last], [outcome("r0"), outcome("r1")], [], Counter(not_json=1), 4), books
+    found = Published(letters=Counter(not_json=1), labels=4)
+    for one in (first, last):
+        found.take_card(*one)
+    for value in (outcome("r0"), outcome("r1")):
+        found.take_outcome(value)
+    return found, books
 
 
 def test_nothing_is_found_where_all_is_well() -> None:
@@ -61,17 +66,18 @@ def test_nothing_is_found_where_all_is_well() -> None:
 def test_planted_breaches_are_found() -> None:
     """An aborted read, a window told again, a label too few or of another status, outcomes lost and doubled."""
     found, books = world()
-    found.outcomes.append(b'{"flags":["%s"]}' % ABORTED.encode())
+    found.suspect(b'{"flags":["%s"]}' % ABORTED.encode())
     assert checks.aborted(found).count == 1
     found, books = world()
-    found.cards.append(account("/1", labels=3, matched=2, orphaned=1))
+    found.take_card(*account("/1", labels=3, matched=2, orphaned=1))
     assert checks.closed_again(found).examples == ("/1 was told again after it was closed",)
     assert checks.accounts(found, books).examples == ("astray: 0 instead of 1",)
     found, books = world()
     found.labels += 1
     assert checks.accounts(found, books).examples == ("4 labels were read and not refused, 3 counted, 3 have a status",)
     found, books = world()
-    found.outcomes[0] = outcome("r1")
+    found.outcomes.subtract([("r0", 0, "matched", "late")])
+    found.take_outcome(outcome("r1"))
     lost, more = checks.outcomes(found, books).examples
     assert ("lost: ('r0'", "doubled or made up: ('r1'") == (lost[:11], more[:25])
     found.letters["wrong_type"] += 1
