@@ -86,7 +86,7 @@ class Run:
             more, analyst = self._analyst(then)
             findings |= more
         return sum_up(
-            self._scene, self._request, findings, report, found, self._nemesis.struck, sent, self._rebuilt,
+            self._scene, self._request, findings, report, found, self._nemesis, sent, self._rebuilt,
             self._recovery, analyst, drained, time.monotonic() - self._began,
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from shared.adapters.kafka.positions import GroupPositions
 from shared.core.errors import Unavailable
 from shared.core.topics import TopicName, topic
 from tailrace.proof.scene import Scene
+from tailrace.proof.trail import order, withdraw
 from tailrace.stack.program import Program
 from tailrace.stack.ready import is_ready
 from tailrace.stack.services import SERVICE_PROGRAMS, Order
@@ -24,7 +25,7 @@ from tailrace.stack.services import SERVICE_PROGRAMS, Order
 ROUTER, ANALYST = "labels", "analyst"
 CHECKPOINT_S = 5.0
 TURN_S = 0.5  # between two turns of the analyst: event time passes a window in a few seconds here
-READY_S, DONE_S = 60.0, 180.0
+READY_S, DONE_S, STEP_S = 60.0, 180.0, 10.0
 _SOON_S = 0.05
 
 
@@ -60,21 +61,20 @@ class Crew:
         name = self.observer(slot)
         port = self._scene.stack.port(name)
         address = f"http://127.0.0.1:{port}"
-        argv = program.argv
-        if self._planted in {"drop", "double"}:
-            argv = tuple(
-                "tailrace.proof.monitor_worker" if word == "services.monitor.observer.main" else word for word in argv
-            )
+        real, own = "services.monitor.observer.main", "tailrace.proof.monitor_worker"
+        argv = tuple(own if word == real else word for word in program.argv)
         env = {
             **program.env,
             "TAILRACE_WORKER__SLOT": str(slot),
             "TAILRACE_HTTP__PORT": str(port),
             "TAILRACE_MONITOR__CHECKPOINTS": str(self.checkpoints),
             "TAILRACE_MONITOR__CHECKPOINT_EVERY": f"{CHECKPOINT_S:g}",
-            "PROOF_PLANTED": self._planted,
+            "PROOF_TRAIL": str(self._scene.trails),
+            "PROOF_PLANTED": self._planted if self._planted in {"drop", "double"} else "",
         }
-        own = replace(program, name=name, argv=argv, env=env, address=address, ready=partial(is_ready, address))
-        self._scene.supervisor.start(own)
+        self._scene.supervisor.start(
+            replace(program, name=name, argv=argv, env=env, address=address, ready=partial(is_ready, address))
+        )
 
     def start_single(self, service: str) -> None:
         """Start the one program of a service; returns at once."""
@@ -98,6 +98,17 @@ class Crew:
         self.until(lambda: self._scene.supervisor.pid(name) != pid, f"the end of {name}", READY_S)
         if disk >= 0:  # the next life needs a second or so before it opens anything
             self.wipe(disk)
+
+    def kill_at(self, slot: int, step: str) -> bool:
+        """Have an observer end itself at a step of its delivery; False where it does not come there in time."""
+        name, folder = self.observer(slot), self._scene.trails
+        pid = self.alive(name)
+        order(folder, slot, f"kill:{step}")
+        try:
+            self.until(lambda: self._scene.supervisor.pid(name) != pid, f"{name} at {step}", STEP_S)
+        except Unavailable:
+            return not withdraw(folder, slot)
+        return True
 
     def freeze(self, name: str, seconds: float) -> None:
         """SIGSTOP, and SIGCONT later."""

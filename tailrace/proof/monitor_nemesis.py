@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from shared.runtime.settings import LoopSettings
 from tailrace.proof.monitor_crew import ANALYST, ROUTER, Crew
 from tailrace.proof.monitor_plan import OBSERVERS, Request, Strike
+from tailrace.proof.plan import RANDOM
 from tailrace.proof.scene import Say
 
 _TAIL_S = 1.0
@@ -29,6 +30,7 @@ class MonitorNemesis:
         self._dice = random.Random(request.seed + 1)  # noqa: S311 - a proof is repeatable
         self._at, self._until, self._session = 0, 0.0, loop.session_timeout
         self.struck = Counter[str]()
+        self.steps = Counter[str]()  # where kills of observers came
         self.unclean: list[str] = []
 
     def left(self) -> float:
@@ -67,5 +69,9 @@ class MonitorNemesis:
         if strike.kind == "freeze":
             crew.freeze(name, strike.length)
             return f"{name} for {strike.length:.1f} s"
-        crew.kill(name, disk=slot if strike.kind == "disk" else -1)
-        return name
+        named = strike.step != RANDOM and crew.kill_at(slot, strike.step)
+        step = strike.step if named else RANDOM
+        if not named:
+            crew.kill(name, disk=slot if strike.kind == "disk" else -1)
+        self.steps[step] += 1
+        return f"{name} at {step}"

@@ -3,9 +3,12 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Literal
 
 from shared.runtime.settings import LoopSettings
+from tailrace.proof.plan import RANDOM
+from tailrace.proof.trail import STEPS
 
 Kind = Literal["kill", "disk", "freeze", "join", "leave", "router", "analyst"]
 Planted = Literal["", "drop", "double", "altered"]
@@ -28,11 +31,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One fault: `after` s of quiet it strikes; a freeze has a `length`, s."""
+    """One fault: `after` s of quiet it strikes; a freeze has a `length`, s, a kill perhaps a `step` of the delivery."""
 
     kind: Kind
     after: float
     length: float = 0.0
+    step: str = RANDOM
 
     @property
     def lasts(self) -> float:
@@ -42,6 +46,8 @@ class Strike:
 
 def plan(request: Request, loop: LoopSettings) -> list[Strike]:
     """All faults, in order; a third observer joins in the first half and leaves in the second.
+
+    Two in five kills of observers come exactly at a step of the delivery, each step in turn.
 
     The pauses are drawn from a second to a little more than a session, so that some kills hit a memory that is just
     being rebuilt, and others one that has settled.
@@ -57,8 +63,11 @@ def plan(request: Request, loop: LoopSettings) -> list[Strike]:
 
 
 def _strikes(request: Request, loop: LoopSettings, dice: random.Random) -> Iterator[Strike]:
+    steps = cycle(dice.sample(STEPS, len(STEPS)))
     for i in range(request.observer_kills):
-        yield Strike("disk" if i % DISK_EVERY == DISK_EVERY - 2 else "kill", _pause(loop, dice))
+        disk = i % DISK_EVERY == DISK_EVERY - 2
+        named = i % 2 and not disk
+        yield Strike("disk" if disk else "kill", _pause(loop, dice), step=next(steps) if named else RANDOM)
     for _ in range(request.observer_kills // ROUTER_EVERY):
         yield Strike("router", _pause(loop, dice))
     for _ in range(request.analyst_kills):

@@ -10,6 +10,7 @@ from shared.adapters.kafka.admin import KafkaAdmin
 from tailrace.proof.checks import Finding
 from tailrace.proof.delivery import RULE_OF_THREE
 from tailrace.proof.monitor_checks import Published, total
+from tailrace.proof.monitor_nemesis import MonitorNemesis
 from tailrace.proof.monitor_plan import Request
 from tailrace.proof.scene import Scene
 from tailrace.proof.verdict import Broker
@@ -59,8 +60,9 @@ class MonitorVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a run came to.
 
     `violations` counts by check, `compared` what was held against the recomputation, `entries` by what they were and
-    became (labels by status), `faults` those that struck. `bound95` is the rate of kills with a violation that is
-    excluded with 95 % confidence, None where one was found. `analyst` is None where there was none to try.
+    became (labels by status), `faults` those that struck, `steps` where kills of observers came. `bound95` is the rate
+    of kills with a violation that is excluded with 95 % confidence, None where one was found. `analyst` is None where
+    there was none to try.
     """
 
     ok: bool
@@ -70,6 +72,7 @@ class MonitorVerdict(msgspec.Struct, frozen=True, kw_only=True):
     violations: dict[str, int]
     bound95: float | None
     faults: dict[str, int]
+    steps: dict[str, int]
     transactions: dict[str, int]
     entries: dict[str, int]
     compared: dict[str, int]
@@ -85,12 +88,13 @@ class MonitorVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def sum_up(
     scene: Scene, request: Request, findings: Mapping[str, Finding], report: Report, found: Published,
-    struck: Mapping[str, int], sent: dict[str, int], rebuilt: Mapping[str, int], recovery: list[Recovery],
+    nemesis: MonitorNemesis, sent: dict[str, int], rebuilt: Mapping[str, int], recovery: list[Recovery],
     analyst: Analyst | None, drained: float, wall: float,
 ) -> MonitorVerdict:  # fmt: skip
     """Put everything together; arguments as the fields of a verdict."""
     violations = {name: finding.count for name, finding in findings.items()}
     ok = not any(violations.values())
+    struck = nemesis.struck
     kills = sum(struck.get(kind, 0) for kind in ("kill", "disk", "router", "analyst"))
     entries = {name: n for name, n in sorted(total(found).items(), key=lambda one: -one[1]) if n}
     return MonitorVerdict(
@@ -101,6 +105,7 @@ def sum_up(
         violations=violations,
         bound95=RULE_OF_THREE / kills if ok and kills else None,
         faults=dict(sorted(struck.items())),
+        steps=dict(sorted(nemesis.steps.items())),
         transactions=sent,
         entries=entries | {"refused": found.letters.total()},
         compared=report.compared,
@@ -118,6 +123,7 @@ def sum_up(
 def words(v: MonitorVerdict) -> str:
     """The verdict for a person."""
     faults = ", ".join(f"{n} {name}" for name, n in v.faults.items() if n)
+    steps = ", ".join(f"{n} {name}" for name, n in v.steps.items())
     done = v.transactions
     aborted = done["aborted"] / max(sum(done.values()), 1)
     labels = ", ".join(f"{n:,} {name}" for name, n in v.entries.items() if n)
@@ -128,10 +134,11 @@ def words(v: MonitorVerdict) -> str:
         + ", ".join(f"{name} {version}" for name, version in v.versions.items()),
         f"seed {v.seed} · {v.n:,} predictions{f' · planted: {v.planted}' if v.planted else ''}",
         f"{'struck':<14}{faults or 'nothing'}",
+        f"{'observers at':<14}{steps or 'no step'}",
         f"{'transactions':<14}{done['committed']:,} committed, {done['aborted']:,} aborted ({aborted:.0%})",
         f"{'entries':<14}{labels}",
         f"{'recomputed':<14}{compared}",
-        f"{'memories':<14}{rebuilt} during the faults",
+        f"{'memories':<14}{rebuilt or 'none rebuilt'} during the faults",
         *_table(v),
         *(_recovery(one) for one in v.recovery),
         f"{'analyst':<14}{_analyst(v.analyst)}",
