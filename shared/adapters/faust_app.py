@@ -164,7 +164,8 @@ class Desk:
     async def turn(self, table: Any) -> None:
         """One turn, if it is ours to take."""
         if not self.owns():
-            self._owner.wait()
+            if not self._app.rebalancing:
+                self._owner.wait()
             return
         lags = await self._lags()
         if not self._all_read(lags):

@@ -56,7 +56,7 @@ class Feed:
         """Send all, in transactions of about so many."""
         told = [*(("scorecards", one) for one in cards), *(("errors", one) for one in found)]
         self.dice.shuffle(told)
-        told.sort(key=lambda one: _time(one[1]))
+        told.sort(key=lambda one: (isinstance(one[1], Account), _time(one[1])))  # an account ends a batch
         client = {"transactional.id": f"feed-{self.world.spec.name}", "compression.type": "lz4", "log_level": 3}
         producer = Producer({**self.world.conf, **client})
         producer.init_transactions(20)

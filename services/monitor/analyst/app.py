@@ -5,7 +5,7 @@ its answer. Faust calls this (`shared/adapters/faust_app.py`), and so can a test
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ class Analyst:
         self._cards: dict[bytes, tuple[bytes, Card]] = {}
         self._torn: dict[int, dict[bytes, bytes | None]] = {}  # by partition: keys, and what they had before the batch
         self._made = Kept()
-        self._news, self._knows = True, (-1, "")
+        self._knows: tuple[object, ...] = ()
         self._card = msgspec.json.Decoder(Card).decode
         self._block = msgspec.json.Decoder(ErrorBlock).decode
         self._ask = msgspec.json.Decoder(Ask).decode
@@ -111,7 +111,6 @@ class Analyst:
         else:
             self._torn.setdefault(card.partition, {}).setdefault(key, before)
         self._cards[key] = (value, card)
-        self._news = True
         return True
 
     def whole(self, table: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
@@ -135,7 +134,6 @@ class Analyst:
                 self._blocks[offset] = self._block(value)
             else:
                 self._asks[offset] = self._ask(value)
-            self._news = True
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self._bad("errors" if topic == self._topics.errors else "asks", error)
 
@@ -167,26 +165,24 @@ class Analyst:
     def _turned(self, table: Mapping[bytes, bytes]) -> list[bytes]:
         kept = self._kept or self._open()
         champion = self._subjects.champion()
-        knows = (self._subjects.known, champion)
-        if not (self._news or knows != self._knows or self._sayings.due() or self._subjects.lacking):
-            return []
-        self._news = False  # what comes from here on is news for the next turn
         cards = {key: self._decoded(key, value) for key, value in table.items()}
         self._cards = {key: self._cards[key] for key in cards}
         blocks, asked = dict(self._blocks), next(iter(dict(self._asks).items()), None)
         subjects = self._of(champion, cards, blocks)
+        knows = (champion, *subjects.values(), *cards.values())
+        if not (blocks or asked or self._sayings.due()) and _same(knows, self._knows):
+            return []
         manual = name_of(asked[1]) if asked else ""
         memory = fold_blocks(kept.memory, list(blocks.items()), subjects, self._terms)
         done = turn(
             memory, *_told_apart(cards.values()), champion, subjects, self._terms, manual=manual, kept=self._made
         )
         self._write(kept, done, asked[0] if asked and champion else kept.asks)
-        self._knows = (self._subjects.known, champion)
+        self._knows = knows
         for offset in blocks:
             self._blocks.pop(offset, None)
         if asked and champion:
             self._asks.pop(asked[0], None)
-            self._news = True  # perhaps there is another one
         self._told(done)
         return expired(cards.values(), done.memory.policy.now, self._terms)
 
@@ -206,7 +202,6 @@ class Analyst:
     def _open(self) -> Remembered:
         self._kept = self._ledger.open()
         self._sayings.forget()
-        self._news = True
         for offset in [offset for offset in self._blocks if offset <= self._kept.memory.errors]:
             del self._blocks[offset]
         for offset in [offset for offset in self._asks if offset <= self._kept.asks]:
@@ -238,3 +233,8 @@ def _told_apart(cards: Iterable[Card]) -> tuple[list[Scorecard], list[Account]]:
     both = list(cards)
     scorecards = [card for card in both if isinstance(card, Scorecard)]
     return scorecards, [card for card in both if isinstance(card, Account)]
+
+
+def _same(now: Sequence[object], before: Sequence[object]) -> bool:
+    """Whether these are the very same objects: what was decoded or fetched anew may say something else."""
+    return len(now) == len(before) and all(one is other for one, other in zip(now, before, strict=True))

@@ -35,15 +35,11 @@ class Subjects:
     def __init__(self, follower: Follower, fetch: Fetch, clock: Clock) -> None:
         self._follower, self._fetch, self._clock = follower, fetch, clock
         self._known: dict[str, Subject] = {}
+        self._unknown: dict[str, Subject] = {}
         self._tried: dict[str, float] = {}
         self._lacking: dict[str, str] = {}
         self._may_fetch = True
         self._log = get_logger("subjects")
-
-    @property
-    def known(self) -> int:
-        """How many versions are known, or known to be of no use: it rises with each."""
-        return len(self._known)
 
     @property
     def lacking(self) -> dict[str, str]:
@@ -67,7 +63,7 @@ class Subjects:
         return {version: self._known.get(version) or self._asked(version) for version in versions}
 
     def _asked(self, version: str) -> Subject:
-        unknown, now = Subject(version), self._clock.monotonic()
+        unknown, now = self._unknown.setdefault(version, Subject(version)), self._clock.monotonic()
         if not self._may_fetch or now - self._tried.get(version, -AGAIN) < AGAIN:
             return unknown
         ref = self._ref(version)
