@@ -207,7 +207,7 @@ def compare(rig: Rig) -> list[str]:
 
 
 def test_online_figures_are_the_oracles_whatever_dies(world: Callable[..., World]) -> None:
-    """I13: labels of every kind, observers and router killed, a disk lost: figures equal those of the same offsets."""
+    """F30, I13: labels of every kind, observers and router killed, a disk lost: figures equal those of the oracle."""
     seed = Random().randrange(10_000)
     print(f"seed {seed}")
     rig = Rig(world(monitoring=MONITORING), Random(seed))

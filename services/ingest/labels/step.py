@@ -24,6 +24,8 @@ from shared.core.watermark import max_step
 _encode = msgspec.json.Encoder().encode
 CONFIRM = 8
 """So many labels in a row must have passed a moment before others are told of it: one wrong clock moves nobody."""
+MOST = 16
+"""Ticks of one partition in a batch: after a long silence the rest follows with the next ones."""
 
 
 class LabelStep:
@@ -99,12 +101,17 @@ class LabelStep:
         """For each partition of the journal that was not told of this step of event time: how far it is here."""
         passed = max((min(times) for times in self._recent.values() if len(times) == CONFIRM), default=-1)
         step = passed // self._every
-        if passed < 0:
-            return []
-        behind = [p for p, told in enumerate(self._told) if told < step and reached.get(p, -1) < passed]
-        self._told = [max(told, step) for told in self._told]
-        value = _encode(Tick(passed)) if behind else b""
-        return [(partition, value) for partition in behind]
+        made: list[tuple[int, bytes]] = []
+        for partition, told in enumerate(self._told if passed >= 0 else ()):
+            if told >= step:
+                continue
+            self._told[partition] = step
+            if reached.get(partition, -1) < passed:
+                # Each moves it by two of our steps at most: where labels come in a rush, one would leave it behind.
+                wanted = MOST if told < 0 else (step - told + 1) // 2
+                self._told[partition] = step if wanted <= MOST else told + 2 * MOST
+                made += [(partition, _encode(Tick(passed)))] * min(wanted, MOST)
+        return made
 
 
 def letter_body(redactor: Redactor) -> Any:

@@ -196,6 +196,18 @@ def test_f34_idle_partitions_get_a_tick() -> None:
     assert {} == ticks(run(step, [Given(body(at=[2, 9], time=T0 + 1_000), (0, CONFIRM))]))
 
 
+def test_f34_labels_in_a_rush_leave_no_partition_behind() -> None:
+    """Six hours of labels in one batch: a tick for each step that a silent partition lacks, the rest with the next."""
+    step = router()
+    run(step, [Given(body(id=f"r{i}", at=[2, i]), (0, i)) for i in range(CONFIRM)])
+    late = [Given(body(id=f"q{i}", time=T0 + 6 * HOUR, at=[2, i]), (0, CONFIRM + i)) for i in range(2 * CONFIRM)]
+    made = [
+        [partition for _, partition, entry in entries(run(step, late[at : at + CONFIRM])) if isinstance(entry, Tick)]
+        for at in (0, CONFIRM)
+    ]
+    assert [[0] * 16 + [1] * 16 + [3] * 16, [0] * 8 + [1] * 8 + [3] * 8] == made
+
+
 def test_one_wrong_clock_moves_nobody() -> None:
     """A label that is a year ahead is an entry of its own partition, and no tick to the others."""
     step = router()
