@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -27,7 +28,7 @@ from tailrace.proof.monitor_checks import Published
 from tailrace.proof.monitor_crew import ANALYST, ROUTER, Crew
 from tailrace.proof.monitor_feed import Feed
 from tailrace.proof.monitor_nemesis import MonitorNemesis
-from tailrace.proof.monitor_plan import OBSERVERS, Request, plan
+from tailrace.proof.monitor_plan import OBSERVERS, Request, Strike, plan
 from tailrace.proof.monitor_reading import Reading
 from tailrace.proof.monitor_recovery import recoveries
 from tailrace.proof.monitor_saying import Speaker
@@ -53,10 +54,8 @@ class Run:
         self._scene, self._say, self._began = scene_, say, time.monotonic()
         self._crew = Crew(scene_, request.planted)
         self._request = request if self._crew.has_analyst else replace(request, analyst_kills=0)
-        loop = scene_.settings.loop
-        strikes = plan(self._request, loop)
-        self._lasts = sum(one.lasts for one in strikes)
-        self._nemesis = MonitorNemesis(self._crew, self._request, strikes, loop, say)
+        self._strikes = plan(self._request, scene_.settings.loop)
+        self._nemesis = MonitorNemesis(self._crew, request.seed, say)
         speaker = Speaker(scene_.pipeline.spec, scene_.pool, {name: ref.digest for name, ref in scene_.refs.items()})
         self._script = Script(speaker, request.records, request.seed, scene_.pool.start // STEP * STEP)
         self._active: str | None = None
@@ -99,30 +98,36 @@ class Run:
         if crew.has_analyst:
             crew.start_single(ANALYST)
         crew.wait_ready(crew.single(ROUTER), *(crew.observer(slot) for slot in range(OBSERVERS)))
-        self._say(f"{self._request.records:,} predictions over {self._lasts:.0f} s of faults")
-        first = map(self._announced, islice(steps, SPAN // STEP))
-        with ThreadPoolExecutor(1) as pool:
-            flowing = pool.submit(feed.play, first, self._nemesis.left, SPAN // STEP)
-            try:
-                self._nemesis.run()
-            except BaseException:
-                feed.stopped = True
-                raise
-            flowing.result()
-        self._say("faults are over; waiting for all to be folded")
+        first, later = self._strikes
+        lasts = sum(one.lasts for one in first)
+        self._say(f"{self._request.records:,} predictions over {lasts:.0f} s of faults")
+        self._flow(feed, map(self._announced, islice(steps, SPAN // STEP)), SPAN // STEP, first)
+        self._say("no more predictions; waiting for all to be folded")
         crew.wait_done()
         self._rebuilt.update(one["source"] for one in crew.rebuilt())
         if not self._request.planted:
             self._recover(feed)
         self._say("the last labels come")
-        feed.play(steps, lambda: 0.0, TAIL // STEP)
+        self._flow(feed, steps, TAIL // STEP, later)
         drained = crew.wait_done()
+        self._rebuilt.update(one["source"] for one in crew.rebuilt())
         names = [*(crew.observer(slot) for slot in sorted(crew.observers)), crew.single(ROUTER)]
         if crew.has_analyst:
             crew.wait_analyst()
             names.append(crew.single(ANALYST))
         self._nemesis.unclean += crew.stop(*names)
         return drained
+
+    def _flow(self, feed: Feed, steps: Iterable[Step], count: int, strikes: Sequence[Strike]) -> None:
+        """Send steps while faults strike, for as long as both take."""
+        with ThreadPoolExecutor(1) as pool:
+            flowing = pool.submit(feed.play, steps, self._nemesis.left, count)
+            try:
+                self._nemesis.run(strikes)
+            except BaseException:
+                feed.stopped = True
+                raise
+            flowing.result()
 
     def _announced(self, step: Step) -> Step:
         """The second version comes into force where the script makes it the champion."""

@@ -5,9 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from shared.runtime.settings import LoopSettings
 from tailrace.proof.monitor_crew import ANALYST, ROUTER, Crew
-from tailrace.proof.monitor_plan import OBSERVERS, Request, Strike
+from tailrace.proof.monitor_plan import OBSERVERS, Strike
 from tailrace.proof.plan import RANDOM
 from tailrace.proof.scene import Say
 
@@ -15,40 +14,36 @@ _TAIL_S = 1.0
 
 
 class MonitorNemesis:
-    """Strikes in the order of the plan.
+    """Lets faults strike.
 
     Args:
-        crew: whom it strikes.
-        request: what was asked for.
-        strikes: the plan.
-        loop: time-outs in force.
+        crew: whom they strike.
+        seed: decides who of the crew.
         say: told of each.
     """
 
-    def __init__(self, crew: Crew, request: Request, strikes: Sequence[Strike], loop: LoopSettings, say: Say) -> None:
-        self._crew, self._strikes, self._say = crew, strikes, say
-        self._dice = random.Random(request.seed + 1)  # noqa: S311 - a proof is repeatable
-        self._at, self._until, self._session = 0, 0.0, loop.session_timeout
+    def __init__(self, crew: Crew, seed: int, say: Say) -> None:
+        self._crew, self._say = crew, say
+        self._dice = random.Random(seed + 1)  # noqa: S311 - a proof is repeatable
+        self._rest, self._until = 0.0, 0.0
         self.struck = Counter[str]()
         self.steps = Counter[str]()  # where kills of observers came
         self.unclean: list[str] = []
 
     def left(self) -> float:
         """How long faults will still strike, s."""
-        if self._at >= len(self._strikes):
-            return 0.0
-        later = sum(one.lasts for one in self._strikes[self._at + 1 :])
-        return later + max(self._until - time.monotonic(), 0.0) + _TAIL_S
+        return max(self._rest + self._until - time.monotonic(), 0.0)
 
-    def run(self) -> None:
-        """All of them."""
-        for i, strike in enumerate(self._strikes):
-            self._at, self._until = i, time.monotonic() + strike.lasts
+    def run(self, strikes: Sequence[Strike]) -> None:
+        """All of them, in order."""
+        for i, strike in enumerate(strikes):
+            self._rest = sum(one.lasts for one in strikes[i + 1 :]) + _TAIL_S
+            self._until = time.monotonic() + strike.lasts
             time.sleep(strike.after)
             said = self._strike(strike)
             self.struck[strike.kind] += 1
-            self._say(f"{i + 1}/{len(self._strikes)} {strike.kind} {said}")
-        self._at = len(self._strikes)
+            self._say(f"{i + 1}/{len(strikes)} {strike.kind} {said}")
+        self._rest = 0.0
 
     def _strike(self, strike: Strike) -> str:
         crew = self._crew

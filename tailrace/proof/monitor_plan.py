@@ -16,6 +16,7 @@ PLANTED: tuple[Planted, ...] = ("drop", "double", "altered")
 OBSERVERS = 2
 DISK_EVERY = 5  # kills of an observer: one of them takes its disk as well
 ROUTER_EVERY = 10
+LATER_ONE_IN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,10 @@ class Strike:
         return self.after + self.length
 
 
-def plan(request: Request, loop: LoopSettings) -> list[Strike]:
-    """All faults, in order; a third observer joins in the first half and leaves in the second.
+def plan(request: Request, loop: LoopSettings) -> tuple[list[Strike], list[Strike]]:
+    """All faults, in order: four in five strike while predictions come, the others while only labels do.
+
+    A third observer joins in the first half of the former, and leaves in the second.
 
     Two in five kills of observers come exactly at a step of the delivery, each step in turn.
 
@@ -55,11 +58,13 @@ def plan(request: Request, loop: LoopSettings) -> list[Strike]:
     dice = random.Random(request.seed)  # noqa: S311 - a proof is repeatable
     strikes = list(_strikes(request, loop, dice))
     dice.shuffle(strikes)
+    cut = len(strikes) - len(strikes) // LATER_ONE_IN
+    first, later = strikes[:cut], strikes[cut:]
     if request.observer_kills:
-        half = len(strikes) // 2
-        strikes.insert(dice.randint(half, len(strikes)), Strike("leave", _pause(loop, dice)))
-        strikes.insert(dice.randint(0, half), Strike("join", _pause(loop, dice)))
-    return strikes
+        half = cut // 2
+        first.insert(dice.randint(half, cut), Strike("leave", _pause(loop, dice)))
+        first.insert(dice.randint(0, half), Strike("join", _pause(loop, dice)))
+    return first, later
 
 
 def _strikes(request: Request, loop: LoopSettings, dice: random.Random) -> Iterator[Strike]:

@@ -134,11 +134,12 @@ def test_figures_are_compared_as_of_the_offsets_that_they_name() -> None:
 def test_the_plan_is_the_seeds() -> None:
     """As many kills as asked for, one observer that joins before it leaves, and the same again for the same seed."""
     request = Request(observer_kills=30, analyst_kills=10, seed=7)
-    strikes = plan(request, LoopSettings())
-    kinds = Counter(one.kind for one in strikes)
+    first, later = plan(request, LoopSettings())
+    kinds = Counter(one.kind for one in [*first, *later])
     assert {"kill": 24, "disk": 6, "router": 3, "analyst": 10, "freeze": 3, "join": 1, "leave": 1} == kinds
-    order = [one.kind for one in strikes if one.kind in {"join", "leave"}]
+    order = [one.kind for one in first if one.kind in {"join", "leave"}]
     assert ["join", "leave"] == order
-    assert strikes == plan(request, LoopSettings())
-    assert strikes != plan(Request(seed=8), LoopSettings())
-    assert plan(Request(observer_kills=0, analyst_kills=0), LoopSettings()) == []
+    assert len(later) == 9
+    assert (first, later) == plan(request, LoopSettings())
+    assert (first, later) != plan(Request(seed=8), LoopSettings())
+    assert plan(Request(observer_kills=0, analyst_kills=0), LoopSettings()) == ([], [])
