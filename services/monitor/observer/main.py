@@ -28,6 +28,7 @@ from shared.runtime.worker import Worker, build_loop, exit_code, run_worker, wor
 # Nobody waits for a scorecard as for a prediction: a batch gathers for half a second, so that each changed scorecard
 # is published twice a second at most.
 PATIENCE = 2.0  # s
+BATCH = 20_000  # entries, at least: what a batch costs by itself is shared by so many
 
 
 def main(where: str) -> None:
@@ -56,8 +57,9 @@ def main(where: str) -> None:
 
 def _patient(w: Worker) -> Worker:
     delivery = msgspec.structs.replace(
-        w.pipeline.spec.delivery, latency_target=Duration(PATIENCE), gather=Duration(PATIENCE / 4)
-    )
+        w.pipeline.spec.delivery, latency_target=Duration(PATIENCE), gather=Duration(PATIENCE / 4),
+        max_batch=max(w.pipeline.spec.delivery.max_batch, BATCH),
+    )  # fmt: skip
     spec = msgspec.structs.replace(w.pipeline.spec, delivery=delivery)
     return dataclasses.replace(w, pipeline=dataclasses.replace(w.pipeline, spec=spec))
 

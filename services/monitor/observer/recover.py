@@ -22,7 +22,7 @@ from shared.runtime.rebuild import Ranges
 
 MARKERS = 64
 """A jump of more offsets than this may be a gap: so many markers of transactions do not stand in a row."""
-FLUSH = 2.0  # s; so much is read again after a kill, if the store has not written it by itself
+FLUSH = 5.0  # s; so much is read again after a kill, if the store has not written it by itself
 MAX_BLOCKS = 24
 """Blocks that a note has room for, of a hundred bytes or so each."""
 
@@ -99,9 +99,11 @@ class Recovering:
         Raises:
             Unavailable: the journal cannot be read now.
         """
+        partitions = [message.partition() for message in messages]
         firsts: dict[int, int] = {}
-        for message in messages:
-            firsts.setdefault(message.partition(), message.offset())
+        for partition, message in zip(partitions, messages, strict=True):
+            if partition not in firsts:
+                firsts[partition] = message.offset()
         after: dict[int, Note] = {}
         for partition, offset in firsts.items():
             fold = self._step.fold(partition)
@@ -115,7 +117,9 @@ class Recovering:
             after[partition] = msgspec.structs.replace(
                 notes[partition], low=low, mark=mark, at=offset, passed=fold.mark, blocks=blocks
             )
-        return Split(parts=[Part(messages, [m.headers() for m in messages], 0)], notes=after)
+        # Nobody looks at an entry's headers: they are not asked for.
+        whole = Part(messages, [None] * len(messages), 0, partitions=partitions)
+        return Split(parts=[whole], notes=after, partitions=partitions)
 
     def blocks(self, applications: Sequence[Application]) -> list[Block]:
         """Nothing."""

@@ -47,8 +47,9 @@ class ObserverStep:
             Abortable: a bug; the memory no longer agrees with the log and is read again.
         """
         of: dict[int, list[Message]] = {}
-        for message in part.messages:
-            of.setdefault(message.partition(), []).append(message)
+        partitions = part.partitions or [message.partition() for message in part.messages]
+        for partition, message in zip(partitions, part.messages, strict=True):
+            of.setdefault(partition, []).append(message)
         blocks: list[Block] = []
         counts: Counter[str] = Counter()
         try:
