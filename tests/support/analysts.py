@@ -115,6 +115,10 @@ class Analysts:
         path = self.world.folder / "state" / "logs" / f"{self.name(slot)}.log"
         return path.read_text() if path.exists() else ""
 
+    def taken(self, slot: int = 0) -> int:
+        """How often one has taken over."""
+        return self.log(slot).count('"takes over"')
+
     def turns(self) -> int:
         """How often a memory was written."""
         with closing(TableReader(self.world.conf, topic(self.world.spec.name, "analyst.memory"), 30)) as reader:
