@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.monitor.bundles import bundle_reader
 from services.monitor.observer.checkpoints import Checkpoints
 from services.monitor.observer.profiles import ProfileStore
 from services.monitor.observer.recover import Recovering, Saving
@@ -69,7 +70,8 @@ def _profiles(w: Worker) -> ProfileStore:
     reader = TableReader(w.kafka, topic(spec.name, "models"), settings.loop.call_timeout * 2)
     fetcher = Fetcher(model_cache(settings.models, state), settings.mlflow, w.clock, time.sleep)
     follower = RolloutFollower(reader, spec.name, lambda _: None)
-    return ProfileStore(spec, fetcher, public_key(settings.models, state), follower, w.clock, settings.models.timeout)
+    fetch = bundle_reader(spec, fetcher, public_key(settings.models, state), settings.models.timeout)
+    return ProfileStore(fetch, follower, w.clock)
 
 
 def _stores(w: Worker) -> Callable[[int], RocksStore]:
