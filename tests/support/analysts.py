@@ -82,6 +82,7 @@ class Analysts:
 
     world: World
     env: Mapping[str, str]
+    module: str = "services.monitor.analyst.main"
 
     def start(self, slot: int = 0, state: Path | None = None) -> str:
         """Start one; its address."""
@@ -91,7 +92,8 @@ class Analysts:
         (one,) = SERVICE_PROGRAMS["analyst"](order)
         keys = str(w.folder / "state" / "keys" / "public.pem")
         env = {**one.env, "TAILRACE_MODELS__PUBLIC_KEY_FILE": keys, "TAILRACE_WORKER__SLOT": str(slot)}
-        program = replace(one, name=self.name(slot), env={**env, **w.extra_env, **self.env})
+        argv = tuple(self.module if word == "services.monitor.analyst.main" else word for word in one.argv)
+        program = replace(one, name=self.name(slot), argv=argv, env={**env, **w.extra_env, **self.env})
         w.supervisor.start(program)
         return program.address
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -21,6 +22,7 @@ from shared.core.monitor_records import ErrorBlock
 from shared.core.records import Rollout
 from tests.support.analysts import Analysts, Card, Feed, at_once, errors, stream, values
 from tests.support.looks import DAY, T0
+from tests.support.stuck_analyst import FILE
 from tests.support.wait import until
 from tests.support.world import World
 
@@ -169,3 +171,20 @@ def test_it_goes_on_without_a_bundle_and_an_operator_asks(world: Callable[..., W
     feed.send(stream(0, 11), ())
     until(lambda: len(analysts.requests()) == 2, "the second wish, once the cool-down is over", 60)
     assert analysts.requests()[1].block.endswith(": another one")
+
+
+def test_one_that_hangs_is_ended_and_comes_back(world: Callable[..., World]) -> None:
+    """F33: a turn never returns: the watchdog ends the process within its budget, and its successor says all."""
+    w = world(**SECTIONS)
+    block = w.folder / "stuck"
+    env = {**QUICK, "TAILRACE_LOOP__STEP_BUDGET": "3", FILE: str(block), "PYTHONPATH": str(Path(__file__).parents[2])}
+    feed, analysts = Feed(w, Random(1)), Analysts(w, env, "tests.support.stuck_analyst")
+    cards, found = stream(0, 4), errors(0, 4, 0.2, 1)
+    feed.send(cards, found)
+    block.touch()
+    analysts.start()
+    began = time.monotonic()
+    until(lambda: 70 in {status.last_code for status in w.supervisor.status()}, "the watchdog's end", 60)
+    print(f"{time.monotonic() - began:.1f} s from the start of the process to its end by the watchdog")
+    block.unlink()
+    agree(analysts, cards, found)
