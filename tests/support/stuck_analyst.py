@@ -25,5 +25,5 @@ class StuckLedger(KafkaLedger):
 
 
 if __name__ == "__main__":
-    analyst.KafkaLedger = StuckLedger  # type: ignore[misc,attr-defined] # the wiring takes the class by name
+    analyst.KafkaLedger = StuckLedger  # type: ignore[attr-defined] # the wiring takes the class by name
     sys.exit(exit_code(lambda: analyst.main(sys.argv[1])))

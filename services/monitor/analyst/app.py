@@ -4,7 +4,6 @@ Everything that is decided is in `memory.turn`, which is pure; here is when it i
 its answer. Faust calls this (`shared/adapters/faust_app.py`), and so can a test.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -65,8 +64,8 @@ class Analyst:
         self._terms, self._topics, self._ledger = terms, topics, ledger
         self._subjects, self._sayings, self._around = subjects, sayings, around
         self._kept: Remembered | None = None
-        self._blocks = OrderedDict[int, ErrorBlock]()
-        self._asks = OrderedDict[int, Ask]()
+        self._blocks: dict[int, ErrorBlock] = {}  # by offset; a copy of a dict is one step to other threads
+        self._asks: dict[int, Ask] = {}
         self._cards: dict[bytes, tuple[bytes, Card]] = {}
         self._torn: dict[int, dict[bytes, bytes | None]] = {}  # by partition: keys, and what they had before the batch
         self._made = Kept()
@@ -202,9 +201,9 @@ class Analyst:
     def _open(self) -> Remembered:
         self._kept = self._ledger.open()
         self._sayings.forget()
-        for offset in [offset for offset in self._blocks if offset <= self._kept.memory.errors]:
+        for offset in [offset for offset in list(self._blocks) if offset <= self._kept.memory.errors]:
             del self._blocks[offset]
-        for offset in [offset for offset in self._asks if offset <= self._kept.asks]:
+        for offset in [offset for offset in list(self._asks) if offset <= self._kept.asks]:
             del self._asks[offset]
         return self._kept
 
