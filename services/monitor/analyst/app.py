@@ -47,7 +47,7 @@ class Around:
 
 
 class Analyst:
-    """Implements `shared.adapters.faust_app.Owner`.
+    """Implements `shared.core.owning.Owner`.
 
     Args:
         terms: how the pipeline is looked at.

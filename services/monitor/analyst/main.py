@@ -14,11 +14,12 @@ from services.monitor.analyst.showing import Showing
 from services.monitor.analyst.subjects import Subjects
 from services.monitor.analyst.terms import terms_of
 from services.monitor.bundles import bundle_reader
-from shared.adapters.faust_app import Reading, faust_app, run
+from shared.adapters.faust_app import faust_app, run
 from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.table import TableReader
 from shared.core.errors import Unavailable, UserError
+from shared.core.owning import Reading
 from shared.core.topics import topic
 from shared.runtime.fetch import Fetcher
 from shared.runtime.follow import RolloutFollower

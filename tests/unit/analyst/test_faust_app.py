@@ -6,9 +6,10 @@ from typing import Any
 import faust
 import pytest
 
-from shared.adapters.faust_app import Reading, credentials, faust_app
+from shared.adapters.faust_app import credentials, faust_app
 from shared.adapters.kafka.config import client_config
 from shared.core.errors import UserError
+from shared.core.owning import Reading
 from shared.runtime.settings import KafkaSettings, read_secret
 from tests.support.certificate import self_signed
 
