@@ -43,7 +43,7 @@ lint: setup  ## ruff, mypy --strict, import contracts
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 unit: setup  ## tests without a broker
-	@$(BIN)/pytest -q tests/unit $(ARGS)
+	@$(BIN)/pytest -q --numprocesses auto tests/unit $(ARGS)
 
 system: setup  ## tests on the embedded stack
 	@$(BIN)/pytest -q tests/contract tests/system $(ARGS)

@@ -215,7 +215,9 @@ def test_lag_and_features_hold_it_back(kafka: str, shop: Pipeline, files: Histor
     name = shop.spec.name
     writer = Follower(kafka, f"tailrace.{name}.features", f"{name}.features")
     scorer = Follower(kafka, f"tailrace.{name}.scorer", f"{name}.records")
-    run = Run(shop, files, kafka, Options(state=tmp_path, max_lag=1_000, selection=Selection(lead_ms=0)))
+    run = Run(
+        shop, files, kafka, Options(state=tmp_path, max_lag=1_000, wait_labels=False, selection=Selection(lead_ms=0))
+    )
 
     run.wait_for("feature messages still to write")
     before = len(read(kafka, f"{name}.records"))
