@@ -24,7 +24,6 @@ from tailrace.stack.ports import reachable
 from tailrace.stack.program import Program
 from tailrace.stack.stack import Stack
 from tailrace.stack.topics import ensure_topics
-from tests.support.wait import until
 
 pytestmark = pytest.mark.system
 PIPELINE = "tests/data/parcels"
@@ -76,9 +75,9 @@ def test_a_wrong_pipeline_is_wrong_input() -> None:
     assert "no-such-pipeline" in str(done.exception)
 
 
-def test_a_fresh_stack_lacks_only_a_model_and_mlflow(own: Stack) -> None:
+def test_a_fresh_stack_lacks_only_a_model_and_mlflow(own: Stack, until: Until) -> None:
     """Servers, topics and group are well; what was never started or trained is named with its command."""
-    until(lambda: diagnose(PIPELINE)["workers"]["ok"] is not None, "a coordinator of the group on a young broker", 120)
+    until(lambda: diagnose(PIPELINE)["workers"]["ok"] is not None, seconds=120)  # a young broker has no coordinator
     found = diagnose(PIPELINE)
     assert [check for check, finding in found.items() if finding["ok"] is False] == ["mlflow", "version"]
     assert found["kafka"]["what"] == f"{own.endpoints.kafka} answers"
