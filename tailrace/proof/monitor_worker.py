@@ -38,7 +38,8 @@ class Bugged(ObserverStep):
     def __call__(self, part: Part) -> Result:
         """See `Step`."""
         messages = list(self._seen(part))
-        return super().__call__(replace(part, messages=messages, headers=[m.headers() for m in messages]))
+        headers = [m.headers() for m in messages]
+        return super().__call__(replace(part, messages=messages, headers=headers, partitions=()))
 
     def _seen(self, part: Part) -> Iterator[Any]:
         for message in part.messages:
