@@ -48,15 +48,17 @@ unit: setup  ## tests without a broker
 system: setup  ## tests on the embedded stack
 	@$(BIN)/pytest -q tests/contract tests/system $(ARGS)
 
-verify: setup  ## every promise at full size: 3 seeds of 20 kills and 3 broker kills in 100,000 records, 2 x 100,000 mutated ones, the controls (30 min)
+verify: setup  ## every promise at full size: delivery and monitor in 3 seeds each, 2 x 100,000 mutated records, the controls (50 min)
 	@$(BIN)/tailrace verify simulation
 	@for pipeline in flights obesity; do $(BIN)/tailrace verify bad-input $$pipeline || exit 1; done
 	@for seed in 1 2 3; do $(BIN)/tailrace verify delivery flights --seed $$seed --broker-kills 3 $(ARGS) || exit 1; done
 	@$(BIN)/tailrace verify frozen-batch flights
+	@for seed in 1 2 3; do $(BIN)/tailrace verify monitor flights --seed $$seed || exit 1; done
 	@echo "the controls: here the checker must find what is wrong" >&2
 	@$(BIN)/tailrace verify delivery flights --guarantee at_least_once --records 10000 --kills 5 --freezes 0 --broker-kills 0; \
 	  test $$? -eq 1
 	@$(BIN)/tailrace verify frozen-batch flights --planted; test $$? -eq 1
+	@$(BIN)/tailrace verify monitor flights --records 5000 --planted drop; test $$? -eq 1
 
 bench: setup  ## records/s, CPU and memory of the scorer beside a bare loop
 	@$(BIN)/tailrace bench scorer $(ARGS)
