@@ -46,7 +46,7 @@ unit: setup  ## tests without a broker
 	@$(BIN)/pytest -q --numprocesses auto tests/unit $(ARGS)
 
 system: setup  ## tests on the embedded stack
-	@$(BIN)/pytest -q tests/contract tests/system $(ARGS)
+	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/contract tests/system $(ARGS)
 
 verify: setup  ## every promise at full size: delivery and monitor in 3 seeds each, 2 x 100,000 mutated records, the controls (50 min)
 	@$(BIN)/tailrace verify simulation
