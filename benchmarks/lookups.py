@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from shared.adapters.redis_features import RedisAddress, RedisReader, RedisWriter
 from shared.core.asof import HistoryLookups
 from shared.core.metrics import NullMetrics
-from shared.core.pipeline import Duration, LookupSpec
+from shared.core.pipeline import LookupSpec
+from shared.core.pipeline_base import Duration
 from shared.core.ports import Lookups
 from shared.core.records import FeatureUpdate
 from shared.runtime.breaker import Breaker

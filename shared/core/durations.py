@@ -2,7 +2,7 @@
 
 import re
 
-from shared.core.pipeline import Duration
+from shared.core.pipeline_base import Duration
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _WRITTEN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

@@ -5,20 +5,10 @@ Types and their defaults only; `shared/core/pipeline_file.py` decodes the file a
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Positive = Annotated[int, Meta(ge=1)]
-
-
-class Duration(float):
-    """Seconds; written as `90s`, `15m`, `2h` or `1d` in the file."""
-
-
-class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section: immutable, and a misspelt key is a mistake."""
+from shared.core.pipeline_base import Duration, Name, Positive, Share, Spec
+from shared.core.pipeline_loop import RetrainingSpec, RolloutSpec
 
 
 class FieldSpec(Spec, frozen=True, kw_only=True):
@@ -259,25 +249,6 @@ class MonitoringSpec(Spec, frozen=True, kw_only=True):
     rises: tuple[Share, ...] = (0.05, 0.15, 0.45)
     drift: DriftSpec = DriftSpec()
     alerts: tuple[AlertSpec, ...] = ()
-
-
-class RetrainingSpec(Spec, frozen=True, kw_only=True):
-    """When a new model is asked for, all in event time.
-
-    A rise of errors and a missed goal ask by themselves. `every` is the clock (null: none), counted from the last
-    request or from the version's first look; after `labels` new labels it is asked for as well (left out: never).
-    Between two requests lies `cooldown`; what asks inside it is kept until its end.
-    """
-
-    cooldown: Duration = Duration(86_400 * 7)
-    every: Duration | None = Duration(86_400 * 7)
-    labels: Positive | None = None
-
-
-class RolloutSpec(Spec, frozen=True, kw_only=True):
-    """How a version comes into force: by a barrier in `records`, or at each worker's next batch."""
-
-    activation: Literal["barrier", "local"] = "barrier"
 
 
 class PrivacySpec(Spec, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ from msgspec import inspect as mi
 from shared.core import durations
 from shared.core.aggregate_fields import resolved
 from shared.core.mistakes import UNKNOWN, Mistake, Mistakes, at, near
-from shared.core.pipeline import Duration, PipelineSpec
+from shared.core.pipeline import PipelineSpec
+from shared.core.pipeline_base import Duration
 from shared.core.pipeline_checks import check
 
 __all__ = ["Mistake", "Mistakes", "decode"]

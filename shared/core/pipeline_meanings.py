@@ -1,6 +1,7 @@
 """What each key of a pipeline's file means, in a sentence: for editors (JSON Schema) and the reference in `docs/`."""
 
 from shared.core import pipeline as p
+from shared.core import pipeline_loop as loop
 
 MEANINGS: dict[type, dict[str, str]] = {
     p.PipelineSpec: {
@@ -149,10 +150,35 @@ MEANINGS: dict[type, dict[str, str]] = {
     p.DriftSpec: {
         "action": "It is shown, or retraining is asked for as well.",
     },
-    p.RetrainingSpec: {
+    loop.RetrainingSpec: {
         "cooldown": "The least event time between two requests, of whatever cause.",
         "every": "The clock: so long after the last request the next one is due; null: no clock.",
         "labels": "After so many labels since the last request the next one is due; left out: never.",
+        "data": "What is learnt from: the newest window, everything, or a random part of it.",
+        "window": "The newest so much of event time; left out: all there is.",
+        "short": "The share of the window that is learnt from after an alarm on errors or loss.",
+        "follow_ups": "So long after an alarm it is trained again, on what is known by then.",
+        "reservoir": "How many records a `reservoir` holds.",
+        "search": "Whether `model.search` is tried at each training.",
+        "backend": "Where the search runs: in the training's process, or on Dask.",
+        "dask_address": "The Dask scheduler (`tcp://host:8786`); empty: a cluster of this machine's own.",
+        "gate": "What a challenger must show before it is rolled out.",
+        "limits": "What one training may use.",
+    },
+    loop.GateSpec: {
+        "mode": "Refused if significantly worse, or unless better; `none`: only if broken.",
+        "holdout": "How much of the newest event time the challenger is judged on.",
+        "block": "Differences are summed up by blocks of so much event time.",
+        "errors": "How many standard errors count as significant.",
+    },
+    loop.LimitsSpec: {
+        "memory_mb": "Its address space in megabytes.",
+        "time": "After so long it is ended.",
+    },
+    loop.StepSpec: {
+        "share": "The share of keys that the challenger scores (of a shadow: 1).",
+        "time": "The least event time that it lasts.",
+        "records": "The least number of records that the challenger has scored in it.",
     },
     p.AlertSpec: {
         "metric": "The figure (`accuracy`, `rmse`, `ks` ...).",
@@ -160,8 +186,13 @@ MEANINGS: dict[type, dict[str, str]] = {
         "above": "It alarms above this.",
         "severity": "Whether it can wait for the morning.",
     },
-    p.RolloutSpec: {
+    loop.RolloutSpec: {
         "activation": "By a barrier at one offset a partition; `local`: each worker's next batch.",
+        "shadow": "How long a challenger scores beside the champion, unseen; left out: not at all.",
+        "canary": "Growing shares of keys that it scores before it is the champion; one step is blue-green.",
+        "errors": "By how many standard errors of paired loss it may be worse before it is taken back.",
+        "reject_share": "Which share of its records may end as dead letters.",
+        "slower": "How many times as long as the champion it may take.",
     },
     p.PrivacySpec: {
         "drop": "Fields that are left out of everything that is written.",

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import inspect as mi
 
 from shared.core import durations
-from shared.core.pipeline import Duration, PipelineSpec, Spec
+from shared.core.pipeline import PipelineSpec
+from shared.core.pipeline_base import Duration, Spec
 from shared.core.pipeline_meanings import MEANINGS
 from shared.core.topics import TOPIC_NAMES
 

@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.core.errors import Unavailable
-from shared.core.pipeline import (
-    Duration,
-    FeatureSpec,
-    FieldSpec,
-    LabelSpec,
-    LookupSpec,
-    ModelSpec,
-    PipelineSpec,
-    RecordSpec,
-)
+from shared.core.pipeline import FeatureSpec, FieldSpec, LabelSpec, LookupSpec, ModelSpec, PipelineSpec, RecordSpec
+from shared.core.pipeline_base import Duration
 from shared.core.records import Headers
 
 HOUR = 3_600_000

@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 from shared.adapters.kafka.admin import LIMITS, KafkaAdmin
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
-from shared.core.pipeline import Duration, PipelineSpec, TopicSpec
+from shared.core.pipeline import PipelineSpec, TopicSpec
+from shared.core.pipeline_base import Duration
 from shared.core.topic_plan import compare, faults
 from shared.core.topics import topic, wanted
 from shared.runtime.clock import SystemClock

@@ -17,7 +17,7 @@ from services.monitor.observer.step import ObserverStep
 from shared.adapters.kafka.ranges import RangeReader
 from shared.adapters.kafka.table import TableReader
 from shared.adapters.rocks import RocksMemory, RocksStore
-from shared.core.pipeline import Duration
+from shared.core.pipeline_base import Duration
 from shared.core.topics import topic
 from shared.runtime.fetch import Fetcher
 from shared.runtime.follow import RolloutFollower

@@ -10,7 +10,8 @@ import pytest
 from services.retrainer.dataset import Files
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import UserError
-from shared.core.pipeline import Duration, HistorySpec, LookupSpec, PipelineSpec
+from shared.core.pipeline import HistorySpec, LookupSpec, PipelineSpec
+from shared.core.pipeline_base import Duration
 from tailrace.demo.part import DAY_MS, choose, lead_ms, month
 from tests.support.bundles import HOUR, START
 from tests.support.spec import make_spec

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from shared.core.asof import HistoryLookups, Picked, pick
 from shared.core.errors import Invalid
-from shared.core.pipeline import Duration, LookupSpec
+from shared.core.pipeline import LookupSpec
+from shared.core.pipeline_base import Duration
 from shared.core.records import FeatureUpdate
 from shared.core.versions import MAX_LINE, encode_version, entity_key, validate_update
 

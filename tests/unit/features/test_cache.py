@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from shared.core.errors import Unavailable
-from shared.core.pipeline import Duration, LookupSpec
+from shared.core.pipeline import LookupSpec
+from shared.core.pipeline_base import Duration
 from shared.core.records import FeatureUpdate
 from shared.core.versions import encode_version, entity_key
 from shared.runtime.breaker import CLOSED, HALF_OPEN, OPEN, Breaker

@@ -12,7 +12,8 @@ import redis
 from shared.adapters.redis_features import RedisAddress, RedisReader, RedisWriter
 from shared.core.errors import Unavailable, UserError
 from shared.core.metrics import NullMetrics
-from shared.core.pipeline import Duration, LookupSpec
+from shared.core.pipeline import LookupSpec
+from shared.core.pipeline_base import Duration
 from shared.core.records import FeatureUpdate
 from shared.core.versions import MAX_VALUE, entity_key
 from shared.runtime.breaker import OPEN, Breaker

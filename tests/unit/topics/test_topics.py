@@ -8,7 +8,6 @@ import pytest
 from shared.core.durations import parse, write
 from shared.core.pipeline import (
     AggregateSpec,
-    Duration,
     FeatureSpec,
     FieldSpec,
     LabelSpec,
@@ -18,6 +17,7 @@ from shared.core.pipeline import (
     RecordSpec,
     TopicSpec,
 )
+from shared.core.pipeline_base import Duration
 from shared.core.topic_plan import ActualTopic, compare, faults
 from shared.core.topics import BATCH_BYTES, TABLE, TOPIC_NAMES, topic, wanted
 

@@ -1,0 +1,81 @@
+"""The sections of `pipeline.yaml` that close the loop: what is trained, let through, rolled out."""
+
+from typing import Literal
+
+from shared.core.pipeline_base import Duration, Positive, Share, Spec
+
+DAY = 86_400.0
+
+
+class GateSpec(Spec, frozen=True, kw_only=True):
+    """What a challenger must show beside the champion, on the same labels, before it is rolled out.
+
+    It is trained on what was known `holdout` ago and judged, in pairs, on the labels since then of days that neither
+    of the two has learnt, by blocks of `block`. `not_worse` refuses only what is worse by more than `errors` standard
+    errors, on the whole or on a slice of `monitoring.slices`; `better` wants a better mean, `significantly_better` one
+    that is better by so many. `none` judges only whether it is broken.
+    """
+
+    mode: Literal["not_worse", "better", "significantly_better", "none"] = "not_worse"
+    holdout: Duration = Duration(DAY * 3)
+    block: Duration = Duration(DAY)
+    errors: float = 2.0
+
+
+class LimitsSpec(Spec, frozen=True, kw_only=True):
+    """What one training may use; it runs in a process of its own."""
+
+    memory_mb: Positive = 8_192
+    time: Duration = Duration(3_600)
+
+
+class RetrainingSpec(Spec, frozen=True, kw_only=True):
+    """When a new model is asked for, and what it learns from. All in event time.
+
+    A rise of errors and a missed goal ask by themselves. `every` is the clock (null: none), counted from the last
+    request or from the version's first look; after `labels` new labels it is asked for as well (left out: never).
+    Between two requests lies `cooldown`; what asks inside it is kept until its end.
+
+    `data` is the newest `window` (left out: everything), everything, or a random `reservoir` of it. After an alarm on
+    errors or loss the `short` share of the window is learnt from, and again, of what is then known, so long after it
+    as `follow_ups` say; any refit takes the place of those that are still to come.
+    """
+
+    cooldown: Duration = Duration(DAY * 7)
+    every: Duration | None = Duration(DAY * 7)
+    labels: Positive | None = None
+    data: Literal["recent", "all", "reservoir"] = "recent"
+    window: Duration | None = None
+    short: Share = 1 / 3
+    follow_ups: tuple[Duration, ...] = ()
+    reservoir: Positive = 100_000
+    search: bool = False
+    backend: Literal["local", "dask"] = "local"
+    dask_address: str = ""
+    gate: GateSpec = GateSpec()
+    limits: LimitsSpec = LimitsSpec()
+
+
+class StepSpec(Spec, frozen=True, kw_only=True):
+    """One step of a canary: the share of keys, and how much event time and how many records it lasts at least."""
+
+    share: Share
+    time: Duration = Duration(3_600)
+    records: int = 1_000
+
+
+class RolloutSpec(Spec, frozen=True, kw_only=True):
+    """How a version comes into force: by a barrier in `records`, or at each worker's next batch.
+
+    A challenger that passed the gate goes through `shadow` (it scores beside the champion for so much event time and
+    so many records; 0: left out) and the `canary` steps before it is the champion. It goes back by itself where it is
+    worse than the champion by more than `errors` standard errors (of paired loss), where more than `reject_share` of
+    its records end as dead letters, or where scoring a record takes it more than `slower` times as long.
+    """
+
+    activation: Literal["barrier", "local"] = "barrier"
+    shadow: StepSpec | None = None
+    canary: tuple[StepSpec, ...] = ()
+    errors: float = 3.0
+    reject_share: Share = 0.01
+    slower: float = 20.0
