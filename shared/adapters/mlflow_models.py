@@ -1,7 +1,8 @@
 """The model registry: the one file that imports MLflow, and keeps it quiet.
 
 A version is registered first, so that its number can stand inside the bundle; until the bundle is there it carries
-the tag `tailrace.state` = `pending`, and nothing refers to it.
+the tag `tailrace.state` = `pending`, and nothing refers to it. Aliases say what is wished of a model; what is in force
+stands on `<pipeline>.models`.
 """
 
 import contextlib
@@ -14,21 +15,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from shared.core.errors import Unavailable, UserError
 from shared.core.model_types import TRUSTED
 from shared.core.records import BundleRef
+from shared.core.registry import (
+    CHAMPION,
+    COMPLETE,
+    DIGEST_TAG,
+    FAILED,
+    PENDING,
+    STATE_TAG,
+    URI_TAG,
+    VersionInfo,
+    version_info,
+)
 
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _PROXIED = "mlflow-artifacts:"
-CHAMPION = "champion"
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+_WRONG = (_ABSENT, "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +63,12 @@ class Registry:
         url: of the server.
         username: with `password`, of a user that may write; empty: no login.
         password: as read from its file.
+        patience_s: how long one request may take; each call asks again once, so that a server that hangs holds it up
+            for a little more than twice that.
     """
 
-    def __init__(self, url: str, username: str = "", password: str = "") -> None:
-        os.environ.update(_QUIET)
+    def __init__(self, url: str, username: str = "", password: str = "", *, patience_s: int = 15) -> None:
+        os.environ.update(_QUIET, MLFLOW_HTTP_REQUEST_TIMEOUT=str(patience_s))
         if username:
             os.environ.update(MLFLOW_TRACKING_USERNAME=username, MLFLOW_TRACKING_PASSWORD=password)
         self._url = url.rstrip("/")
@@ -80,7 +97,7 @@ class Registry:
                 self._client.log_param(run.info.run_id, key, str(value)[:500])
             self._ensure_model(name)
             version = self._client.create_model_version(
-                name, f"{uri}/bundle", run.info.run_id, tags={"tailrace.state": "pending"}
+                name, f"{uri}/bundle", run.info.run_id, tags={STATE_TAG: PENDING}
             )
             path = uri.removeprefix(_PROXIED).lstrip("/")
             base = f"{self._url}/api/2.0/mlflow-artifacts/artifacts/{path}/bundle"
@@ -101,8 +118,8 @@ class Registry:
                 self._client.log_metric(draft.run_id, metric, figure)
             self._client.log_artifacts(draft.run_id, str(folder), "bundle")
             self._log_estimator(draft, estimator)
-            for key, value in (("digest", digest), ("uri", draft.base), ("state", "complete")):
-                self._client.set_model_version_tag(draft.name, draft.version, f"tailrace.{key}", value)
+            for key, value in ((DIGEST_TAG, digest), (URI_TAG, draft.base), (STATE_TAG, COMPLETE)):
+                self._client.set_model_version_tag(draft.name, draft.version, key, value)
             self._client.set_terminated(draft.run_id, "FINISHED")
             if CHAMPION not in self._client.get_registered_model(draft.name).aliases:
                 self._client.set_registered_model_alias(draft.name, CHAMPION, draft.version)
@@ -111,9 +128,84 @@ class Registry:
     def fail(self, draft: Draft, reason: str) -> None:
         """Say of a version that nothing will come of it; best effort, for this runs on the way out of a failure."""
         with contextlib.suppress(Unavailable), self._speaking():
-            self._client.set_model_version_tag(draft.name, draft.version, "tailrace.state", "failed")
+            self._client.set_model_version_tag(draft.name, draft.version, STATE_TAG, FAILED)
             self._client.set_tag(draft.run_id, "tailrace.failure", reason[:500])
             self._client.set_terminated(draft.run_id, "FAILED")
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """The version behind each alias of a model; empty where the model is not registered.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        with self._asking():
+            try:
+                found = self._client.get_registered_model(name).aliases
+            except self._mlflow.MlflowException as error:
+                if error.error_code != _ABSENT:
+                    raise
+                return {}
+            return {str(alias): str(version) for alias, version in found.items()}
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Let an alias name a version, whatever it named before.
+
+        Raises:
+            UserError: there is no such version.
+            Unavailable: the server does not answer.
+        """
+        with self._asking(f"{name} version {version}"):
+            self._client.set_registered_model_alias(name, alias, version)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let an alias name nothing; one that does not exist is left as it is.
+
+        Raises:
+            UserError: there is no such model.
+            Unavailable: the server does not answer.
+        """
+        with self._asking(name):
+            self._client.delete_registered_model_alias(name, alias)
+
+    def versions(self, name: str) -> list[VersionInfo]:
+        """Every version of a model, the oldest first; none where the model is not registered.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        found: list[VersionInfo] = []
+        token: str | None = None
+        with self._asking():
+            while True:
+                page = self._client.search_model_versions(f"name='{name}'", max_results=1_000, page_token=token)
+                found += [
+                    version_info(str(v.version), str(v.run_id or ""), int(v.creation_timestamp), dict(v.tags))
+                    for v in page
+                ]
+                token = page.token
+                if not token:
+                    return sorted(found, key=lambda info: int(info.version))
+
+    def tag(self, name: str, version: str, key: str, value: str) -> None:
+        """Write a tag of a version, over what it said.
+
+        Raises:
+            UserError: there is no such version.
+            Unavailable: the server does not answer.
+        """
+        with self._asking(f"{name} version {version}"):
+            self._client.set_model_version_tag(name, version, key, value)
+
+    def log_json(self, run_id: str, path: str, obj: Any) -> None:
+        """Keep an object as a JSON artifact of a run, over what stood at `path`; runs that ended take it too.
+
+        Raises:
+            UserError: there is no such run.
+            Unavailable: the server does not answer.
+        """
+        text = msgspec.json.format(msgspec.json.encode(obj)).decode()
+        with self._asking(f"run {run_id}"):
+            self._client.log_text(run_id, text, path)
 
     def _log_estimator(self, draft: Draft, estimator: Any) -> None:
         self._mlflow.set_tracking_uri(self._url)
@@ -139,13 +231,26 @@ class Registry:
                 raise
 
     @contextlib.contextmanager
-    def _speaking(self) -> Iterator[None]:
+    def _asking(self, what: str = "") -> Iterator[None]:
+        """Errors as ours; without a hand on the process's streams, for others may be writing to them.
+
+        Args:
+            what: named where the server says that it does not exist.
+        """
         try:
-            with _silence():
-                yield
-        except self._mlflow.MlflowException as error:
+            yield
+        except (self._mlflow.MlflowException, OSError) as error:  # of a transfer it is the error of `requests`
             line = (str(error).splitlines() or [""])[0]
+            if what and getattr(error, "error_code", "") in _WRONG:
+                raise UserError(
+                    f"MLflow at {self._url}: {what}: {line[:300]}", remedy="list what it knows: tailrace models list"
+                ) from None
             raise Unavailable(f"MLflow at {self._url}: {line[:300]}") from None
+
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[None]:
+        with self._asking(), _silence():
+            yield
 
 
 @contextlib.contextmanager

@@ -16,9 +16,10 @@ from services.retrainer.announce import announcing
 from services.retrainer.main import train
 from services.scorer.models import ModelStore
 from shared.adapters.mlflow_models import Registry
-from shared.core.errors import Unavailable
+from shared.core.errors import Unavailable, UserError
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import BundleRef, Rollout
+from shared.core.registry import CHALLENGER, CHAMPION, REFUSED_TAG
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import KafkaSettings, MlflowSettings, Settings
 from shared.testing.metrics import RecordingMetrics
@@ -74,6 +75,32 @@ def test_a_failure_leaves_a_version_that_says_so(mlflow_url: str, spec: Pipeline
     assert version.tags["tailrace.state"] == "failed"
     assert registry._client.get_registered_model(spec.name).aliases == {}
     assert registry._client.get_run(draft.run_id).info.status == "FAILED"
+
+
+def test_aliases_and_tags_are_kept(mlflow_url: str, spec: PipelineSpec) -> None:
+    """An alias moves, is dropped more than once, and names no version that does not exist; tags and JSON stay."""
+    registry = Registry(mlflow_url)
+    assert (registry.aliases(spec.name), registry.versions(spec.name)) == ({}, [])
+    drafts = [registry.begin(spec.name, {}, {}) for _ in range(2)]
+    for version in ("1", "2"):
+        registry.set_alias(spec.name, CHALLENGER, version)
+        assert registry.aliases(spec.name) == {CHALLENGER: version}
+    with pytest.raises(UserError, match="version 9"):
+        registry.set_alias(spec.name, CHAMPION, "9")
+    with pytest.raises(UserError, match="version 9"):
+        registry.tag(spec.name, "9", REFUSED_TAG, "slow")
+    for _ in range(2):
+        registry.drop_alias(spec.name, CHALLENGER)
+        assert registry.aliases(spec.name) == {}
+    registry.tag(spec.name, "2", REFUSED_TAG, "slow: 100 times")
+    known = registry.versions(spec.name)
+    assert [(v.version, v.run_id, v.state, v.refused) for v in known] == [
+        ("1", drafts[0].run_id, "pending", ""),
+        ("2", drafts[1].run_id, "pending", "slow: 100 times"),
+    ]
+    registry.log_json(drafts[1].run_id, "judged/gate.json", {"passed": False, "n": 3})
+    listed = registry._client.list_artifacts(drafts[1].run_id, "judged")
+    assert [artifact.path for artifact in listed] == ["judged/gate.json"]
 
 
 def test_mlflow_that_is_down_is_one_line() -> None:
