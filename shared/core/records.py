@@ -142,7 +142,9 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     """The meaning of one epoch, on `<pipeline>.models`, keyed `<pipeline>/<epoch>`; producers cannot write it.
 
     *announced*: a bundle is ready to be tried; *active*: its barriers may stand in `records`; *revoked*: withdrawn,
-    the highest active epoch below it acts instead.
+    the highest active epoch below it acts instead. Of the controller's own epochs, `plan` says whether they belong to
+    the `trial` of a challenger or to a `swap`, `step` is the place in the declared plan, `since` the event time (ms) at
+    which the step began, `seen` how many of the challenger's records the monitor had counted by then.
     """
 
     pipeline: str
@@ -154,6 +156,10 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
     challenger: BundleRef | None = None
     mode: Literal["champion", "canary", "shadow"] = "champion"
     share: float = 0.0
+    plan: Literal["", "trial", "swap"] = ""
+    step: int = 0
+    since: int = 0
+    seen: int = 0
     v: int = SCHEMA_VERSION
 
 
