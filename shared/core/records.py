@@ -173,7 +173,8 @@ class Barrier(msgspec.Struct, frozen=True):
 class Application(msgspec.Struct, frozen=True):
     """Where an epoch began to act in one partition, on `<pipeline>.rollouts`, keyed `<partition>/<offset>`.
 
-    `offset` is the first input offset that `epoch` scores; `barrier` the newest barrier's epoch at that point.
+    `offset` is the first input offset that `epoch` scores; `barrier` the newest barrier's epoch at that point. Of a
+    canary `version` is the champion's, and `challenger` the version that scores the `share` of keys.
     """
 
     partition: int
@@ -183,10 +184,17 @@ class Application(msgspec.Struct, frozen=True):
     version: str
     barrier: int
     v: int = SCHEMA_VERSION
+    challenger: str = ""
+    share: float = 0.0
 
 
 class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a live worker says of itself, on `<pipeline>.workers`, keyed by worker, every few seconds."""
+    """What a live worker says of itself, on `<pipeline>.workers`, keyed by worker, every few seconds.
+
+    `shadow`: it scores what is in the journal, not records. By version, since the worker's start: the records that were
+    `scored`, and those that became `rejects` though they could be read. `speeds` has the microseconds a record of a
+    version's model over the last minute or so. `rss_mb` is the process's memory.
+    """
 
     worker: str
     time: int
@@ -197,4 +205,9 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     lag: int = 0
     rate: float = 0.0
     stopped: dict[str, str] = {}
+    shadow: bool = False
+    scored: dict[str, int] = {}
+    rejects: dict[str, int] = {}
+    speeds: dict[str, float] = {}
+    rss_mb: float = 0.0
     v: int = SCHEMA_VERSION
