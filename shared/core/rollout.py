@@ -1,21 +1,50 @@
 """Which version scores which record: a pure function of the epoch in force at the record's offset.
 
 `models` says what an epoch means, a barrier in `records` says from where on it holds, and a revocation takes an
-epoch's version away without a barrier: then the highest active epoch below it acts instead.
+epoch's version away without a barrier: then the highest active epoch below it acts instead. In a canary's epoch the
+key decides between two versions: `version_for`. A shadow's epoch never acts: it scores nothing of `records`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from hashlib import blake2b
+from typing import Final, Literal
 
 import msgspec
 
 from shared.core import reasons
 from shared.core.ports import Message, Part, Reject
-from shared.core.records import CONTROL_HEADER, TRACEPARENT, Application, Barrier, Headers, Note, Rollout
+from shared.core.records import CONTROL_HEADER, TRACEPARENT, Application, Barrier, BundleRef, Headers, Note, Rollout
 
 Cause = Literal["first", "barrier", "revoked", "local"]
+CANARY: Final = b"tailrace-canary"
+"""The salt of a canary's hash. It is the same for all epochs, so that a larger share only adds keys to a smaller one;
+and another than the sample's of what is observed, or a canary's keys would be observed more, or less, than others."""
+_PLACES: Final = 2**64
 _decode_barrier = msgspec.json.Decoder(Barrier).decode
+
+
+def canary_place(key: bytes | str) -> int:
+    """Where a key lies among all keys, 0 to 2**64 - 1: BLAKE2b of 8 bytes with the salt `CANARY`, big end first."""
+    raw = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+    return int.from_bytes(blake2b(raw, digest_size=8, salt=CANARY).digest())
+
+
+def in_canary(key: bytes | str, share: float) -> bool:
+    """Whether a key is among the share (0 to 1) that a canary's challenger scores."""
+    return canary_place(key) < share * _PLACES  # exact: a power of two changes no digit of the share
+
+
+def version_for(rollout: Rollout, key: bytes | str) -> BundleRef:
+    """The version that scores a record of this key where this rollout acts.
+
+    Args:
+        rollout: the one in force at the record's offset.
+        key: the entity as predictions and observations name it (UTF-8): of a personal key its pseudonym.
+    """
+    if rollout.mode == "canary" and rollout.challenger is not None and in_canary(key, rollout.share):
+        return rollout.challenger
+    return rollout.champion
 
 
 class RolloutTable:
@@ -33,28 +62,40 @@ class RolloutTable:
         return self._by_epoch.get(epoch)
 
     def may_stand_in_log(self, epoch: int) -> bool:
-        """Whether a barrier of this epoch is genuine: its intent was written here before the barrier was."""
+        """Whether a barrier of this epoch is genuine: its intent was written here before the barrier was.
+
+        A shadow has none: one that a producer made up would let an epoch below it begin before its own barrier.
+        """
         known = self._by_epoch.get(epoch)
-        return known is not None and known.state != "announced"
+        return known is not None and known.state != "announced" and known.mode != "shadow"
 
     def acting(self, epoch: int) -> Rollout | None:
         """The rollout that scores where `epoch` is the newest barrier: the highest active one at or below it."""
-        below = [r for e, r in list(self._by_epoch.items()) if e <= epoch and r.state == "active"]
+        below = [r for e, r in list(self._by_epoch.items()) if e <= epoch and _acts(r)]
         return max(below, key=lambda r: r.epoch, default=None)
 
     def oldest_active(self) -> Rollout | None:
         """Where a partition without any history begins."""
-        return min((r for r in self if r.state == "active"), key=lambda r: r.epoch, default=None)
+        return min(filter(_acts, self), key=lambda r: r.epoch, default=None)
 
     def newest_active(self) -> Rollout | None:
-        """What `activation: local` goes to at once."""
-        return max((r for r in self if r.state == "active"), key=lambda r: r.epoch, default=None)
+        """What `activation: local` goes to at once. A shadow is not meant: it takes part in no scoring."""
+        return max(filter(_acts, self), key=lambda r: r.epoch, default=None)
+
+    def shadowing(self) -> Rollout | None:
+        """The newest active shadow: whose challenger scores beside the champion."""
+        shadows = (r for r in self if r.state == "active" and r.mode == "shadow" and r.challenger is not None)
+        return max(shadows, key=lambda r: r.epoch, default=None)
 
     def __iter__(self) -> Iterator[Rollout]:
         return iter(sorted(self._by_epoch.values(), key=lambda r: r.epoch))
 
     def __len__(self) -> int:
         return len(self._by_epoch)
+
+
+def _acts(rollout: Rollout) -> bool:
+    return rollout.state == "active" and rollout.mode != "shadow"
 
 
 @dataclass(slots=True)
@@ -163,10 +204,16 @@ def _act(result: Split, partition: int, offset: int, note: Note, table: RolloutT
         result.stranded.add(partition)
         return
     if acting.epoch != note.acting:
-        version = acting.champion.version
-        result.applications.append(Application(partition, acting.epoch, offset, cause, version, note.epoch))
+        result.applications.append(_application(partition, acting, offset, cause, note.epoch))
         note = replace_note(note, acting=acting.epoch)
     result.notes[partition] = note
+
+
+def _application(partition: int, acting: Rollout, offset: int, cause: Cause, barrier: int) -> Application:
+    one = Application(partition, acting.epoch, offset, cause, acting.champion.version, barrier)
+    if acting.mode != "canary" or acting.challenger is None:
+        return one
+    return msgspec.structs.replace(one, challenger=acting.challenger.version, share=acting.share)
 
 
 def replace_note(note: Note, *, epoch: int | None = None, acting: int | None = None) -> Note:
