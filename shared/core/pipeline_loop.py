@@ -34,20 +34,23 @@ class RetrainingSpec(Spec, frozen=True, kw_only=True):
 
     A rise of errors and a missed goal ask by themselves. `every` is the clock (null: none), counted from the last
     request or from the version's first look; after `labels` new labels it is asked for as well (left out: never).
-    Between two requests lies `cooldown`; what asks inside it is kept until its end.
+    Between two requests lies `cooldown`, and between two alarms that are acted on `alarm_period` (left out: `every`);
+    what asks too early is kept until its time. So an alarm soon after the clock does not wait for the clock.
 
-    `data` is the newest `window` (left out: everything), everything, or a random `reservoir` of it. After an alarm on
+    `data` is the newest `window` (null: everything), everything, or a random `reservoir` of it. After an alarm on
     errors or loss the `short` share of the window is learnt from, and again, of what is then known, so long after it
-    as `follow_ups` say; any refit takes the place of those that are still to come.
+    as `follow_ups` say; any refit takes the place of those that are still to come. The defaults are a clock of an
+    eighth of the window, as `tailrace backtest` found them good on flights; ask it about a stream of your own.
     """
 
-    cooldown: Duration = Duration(DAY * 7)
+    cooldown: Duration = Duration(DAY)
     every: Duration | None = Duration(DAY * 7)
+    alarm_period: Duration | None = None
     labels: Positive | None = None
     data: Literal["recent", "all", "reservoir"] = "recent"
-    window: Duration | None = None
+    window: Duration | None = Duration(DAY * 56)
     short: Share = 1 / 3
-    follow_ups: tuple[Duration, ...] = ()
+    follow_ups: tuple[Duration, ...] = (Duration(DAY * 3), Duration(DAY * 7), Duration(DAY * 14))
     reservoir: Positive = 100_000
     search: bool = False
     backend: Literal["local", "dask"] = "local"

@@ -153,9 +153,10 @@ MEANINGS: dict[type, dict[str, str]] = {
     loop.RetrainingSpec: {
         "cooldown": "The least event time between two requests, of whatever cause.",
         "every": "The clock: so long after the last request the next one is due; null: no clock.",
+        "alarm_period": "The least event time between two alarms that are acted on; left out: `every`.",
         "labels": "After so many labels since the last request the next one is due; left out: never.",
         "data": "What is learnt from: the newest window, everything, or a random part of it.",
-        "window": "The newest so much of event time; left out: all there is.",
+        "window": "The newest so much of event time; null: all there is.",
         "short": "The share of the window that is learnt from after an alarm on errors or loss.",
         "follow_ups": "So long after an alarm it is trained again, on what is known by then.",
         "reservoir": "How many records a `reservoir` holds.",

@@ -8,6 +8,7 @@ from typing import Any
 from shared.core import durations, topics
 from shared.core.mistakes import Mistake, at, near
 from shared.core.pipeline import MonitoringSpec, PipelineSpec, TopicSpec
+from shared.core.pipeline_loop_checks import retraining
 
 Answers = Iterator[Mistake]
 _ESTIMATOR = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z]\w*")
@@ -171,14 +172,6 @@ def _watched(spec: PipelineSpec) -> Answers:
         yield Mistake("monitoring.rises", "has no meaning with adwin, which finds any rise", "take it away")
 
 
-def _retraining(spec: PipelineSpec) -> Answers:
-    asked = spec.retraining
-    if asked.cooldown <= 0:
-        yield Mistake("retraining.cooldown", "would let every look ask", "write 1d or 7d")
-    if asked.every is not None and asked.every <= 0:
-        yield Mistake("retraining.every", "would ask at every look", "write 7d, or null for no clock")
-
-
 def _sliced(spec: PipelineSpec) -> Iterable[tuple[str, str, tuple[float | str, ...]]]:
     return ((f"monitoring.slices.{name}", name, cuts) for name, cuts in spec.monitoring.slices.items())
 
@@ -276,7 +269,7 @@ def _uses(spec: PipelineSpec, name: str, how: str) -> Iterator[str]:
 
 WHOLE: tuple[Callable[[PipelineSpec], Answers], ...] = (
     _classes, _positive, _threshold, _horizon, _estimator, _search, _model,
-    _history, _training, _holdout, _delivery, _monitoring, _watched, _retraining,
+    _history, _training, _holdout, _delivery, _monitoring, _watched, retraining,
 )  # fmt: skip
 PARTS: tuple[tuple[Callable[[PipelineSpec], Iterable[tuple[Any, ...]]], tuple[Callable[..., Answers], ...]], ...] = (
     (_named_topics, (_topic_name, _topic_retention, _topic_bytes, _topic_config)),

@@ -131,11 +131,13 @@ def _default(field: mi.Field) -> Any:
     if field.required:
         return None
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    return {} if isinstance(value, Spec) else _written(value)
+
+
+def _written(value: Any) -> Any:
     if isinstance(value, Duration):
         return durations.write(value)
-    if isinstance(value, Spec):
-        return {}
-    return list(value) if isinstance(value, tuple) else value
+    return [_written(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _table(kind: mi.StructType) -> Iterator[str]:

@@ -74,6 +74,7 @@ def reference() -> str:
 def _judge(path: str) -> dict[str, Any]:
     from shared.adapters.pipeline_yaml import find, load_pipeline  # noqa: PLC0415 - keeps --help fast
     from shared.core.mistakes import Mistakes  # noqa: PLC0415 - the same
+    from shared.core.pipeline_loop_checks import cautions  # noqa: PLC0415 - the same
 
     try:
         file = find(path)
@@ -84,9 +85,10 @@ def _judge(path: str) -> dict[str, Any]:
     except UserError as error:
         found = [{"path": "", "what": error.what, "remedy": error.remedy}]
         return {"path": path, "ok": False, "mistakes": found, "text": str(error)}
-    summary = _summary(spec)
-    text = "\n".join([f"{file}: ok", *(f"  {name:<9} {value}" for name, value in summary.items())])
-    return {"path": str(file), "ok": True, "mistakes": [], "summary": summary, "text": text}
+    summary, unwise = _summary(spec), cautions(spec)
+    lines = [f"{name:<9} {value}" for name, value in (*summary.items(), *(("warning", one) for one in unwise))]
+    text = "\n  ".join([f"{file}: ok", *lines])
+    return {"path": str(file), "ok": True, "mistakes": [], "summary": summary, "warnings": unwise, "text": text}
 
 
 def _summary(spec: "PipelineSpec") -> dict[str, str]:

@@ -30,7 +30,7 @@ def wishes(
         if not asks or not finding.confirmed:
             continue
         block = finding.block or state.standing[finding.metric].block
-        if not finding.block and not _cooling(state, terms) and _served(state, finding.trigger, block):
+        if not finding.block and not _cooling(state, finding.trigger, terms) and _served(state, finding.trigger, block):
             block = str(finding.window[0])  # it still stands when the cool-down is over: it asks again
         yield Wish(finding.trigger, block, told[finding.metric])
     last = state.started if state.asked is None else max(state.started, state.asked)
@@ -62,7 +62,10 @@ def decided(
         key=lambda wish: _ORDER.index(wish.trigger),
     )
     faulty = any(v.trigger in SPOILING and v.verdict == "alarm" for v in verdicts)
-    ready = [w for w in all_of_them if not _cooling(state, terms) and (not faulty or w.trigger == "manual")]
+    ready = [
+        wish for wish in all_of_them
+        if not _cooling(state, wish.trigger, terms) and (not faulty or wish.trigger == "manual")
+    ]  # fmt: skip
     kept = {w.trigger: w for w in reversed(all_of_them) if w not in ready and w.trigger not in _CLOCKS}
     state = msgspec.structs.replace(state, kept=tuple(kept[trigger] for trigger in sorted(kept)))
     if not ready:
@@ -74,7 +77,8 @@ def decided(
         offsets=evidence.offsets,
     )  # fmt: skip
     remembered = tuple(dict.fromkeys((*state.served, *served)))[-_REMEMBERED:]
-    after = msgspec.structs.replace(state, asked=state.now, counted=evidence.labels, served=remembered)
+    alarmed = state.now if any(wish.trigger in EVIDENCE for wish in ready) else state.alarmed
+    after = msgspec.structs.replace(state, asked=state.now, alarmed=alarmed, counted=evidence.labels, served=remembered)
     return Decision(after, verdicts, request)
 
 
@@ -91,8 +95,14 @@ def _reasons(
     return (*asking.values(), *others)
 
 
-def _cooling(state: State, terms: PolicyTerms) -> bool:
-    return state.asked is not None and state.now - state.asked < terms.cooldown
+def _cooling(state: State, trigger: str, terms: PolicyTerms) -> bool:
+    """Whether it is too early after another request, or for evidence after another alarm.
+
+    A clock's request holds an alarm back for the cool-down only: the first alarm of a period is not for the next one.
+    """
+    if state.asked is not None and state.now - state.asked < terms.cooldown:
+        return True
+    return trigger in EVIDENCE and state.alarmed is not None and state.now - state.alarmed < terms.alarm_period
 
 
 def _served(state: State, trigger: str, block: str) -> bool:

@@ -6,8 +6,9 @@ nothing. What counts is event time, and that never goes back.
 - *Verdicts* rise at once and fall when nothing has held them up for `settle`. What is unknown changes none.
 - *Features* page (`alarm`) only beside a rise of errors, a missed goal or a worse estimate; else they `warn`.
 - *Asking.* A rise of errors or loss that later labels confirm, a missed goal, the clock, a number of labels, an
-  operator; features where the pipeline says so. A request inside a cool-down is kept, not dropped, until its end. One
-  request serves all that ask.
+  operator; features where the pipeline says so. A request inside a cool-down is kept, not dropped, until its end, and
+  one that evidence asks for until the alarm period is over; a new version answers what is kept. One request serves all
+  that may ask.
 - *Never asking.* A label outage, a schema fault, a unit jump, a flood of conflicting labels and labels turned over
   alarm as what they are. While one stands nothing but an operator asks; and what was measured in a span that one of
   them spoiled asks for nothing, also later.

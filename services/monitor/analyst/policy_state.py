@@ -16,13 +16,15 @@ RANK: dict[Level, int] = {"ok": 0, "warn": 1, "alarm": 2}
 class PolicyTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All parameters; times in ms of event time.
 
-    `every` is the clock, counted from the last request or from the version's first look (None: no clock); `labels` asks
-    after so many labels since (None: never). `settle`: how long a verdict stays up after what held it. `delay`: how
-    late labels may come, the pipeline's horizon. `minimum`: labels (records) below which nothing is said of quality
-    (features). `drift` says what features may do: be shown, or ask for retraining.
+    `cooldown` lies between two requests, `alarm_period` between two that evidence asked for (0: the cool-down).
+    `every` is the clock, counted from the last request or from the version's first look (None: no clock); `labels`
+    asks after so many labels since (None: never). `settle`: how long a verdict stays up after what held it.
+    `delay`: how late labels may come, the pipeline's horizon. `minimum`: labels (records) below which nothing is
+    said of quality (features). `drift` says what features may do: be shown, or ask for retraining.
     """
 
     cooldown: int = 7 * DAY
+    alarm_period: int = 0
     every: int | None = 7 * DAY
     labels: int | None = None
     settle: int = DAY
@@ -67,8 +69,9 @@ class State(msgspec.Struct, frozen=True):
     """What is remembered from look to look; to be stored as it is.
 
     `started` is when the version was first looked at, `asked` when the last request was made, of whatever version;
-    `counted` the labels there were then. `kept` has at most one wish of each trigger, `served` the ids of what was
-    asked for. `spoiled` are spans of event time in which labels or features were not what they seemed.
+    `alarmed` when the last one that evidence asked for; `counted` the labels there were at the last request. `kept`
+    has at most one wish of each trigger, `served` the ids of what was asked for. `spoiled` are spans of event time
+    in which labels or features were not what they seemed.
     """
 
     version: str = ""
@@ -76,6 +79,7 @@ class State(msgspec.Struct, frozen=True):
     started: int = 0
     counted: int = 0
     asked: int | None = None
+    alarmed: int | None = None
     standing: dict[str, Standing] = {}
     kept: tuple[Wish, ...] = ()
     served: tuple[str, ...] = ()

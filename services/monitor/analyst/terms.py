@@ -8,6 +8,7 @@ from services.monitor.analyst.faults import FaultTerms
 from services.monitor.analyst.policy_state import PolicyTerms
 from shared.core.pipeline import PipelineSpec
 from shared.core.quality import Task
+from shared.core.schedule import alarm_period
 
 ROLLING = 7  # windows
 
@@ -39,20 +40,20 @@ class LookTerms(msgspec.Struct, frozen=True, kw_only=True):
 def terms_of(spec: PipelineSpec) -> LookTerms:
     """What the pipeline's file says, in the analyst's units."""
     watched, asked, minimum = spec.monitoring, spec.retraining, spec.monitoring.minimum
-    window, horizon, cooldown = _ms(watched.window), _ms(spec.labels.horizon), _ms(asked.cooldown)
+    window, horizon, period = _ms(watched.window), _ms(spec.labels.horizon), alarm_period(spec)
     return LookTerms(
         pipeline=spec.name, task=spec.task, classes=len(spec.labels.classes), threshold=spec.labels.threshold,
         within=watched.within, goal=dict(watched.goal), window=window, horizon=horizon, hold=_ms(watched.hold),
         rolling=ROLLING * window if watched.rolling is None else _ms(watched.rolling),
         detectors=cusum.Terms(
-            detector=watched.detector, rises=watched.rises, minimum=minimum, cooldown=cooldown
+            detector=watched.detector, rises=watched.rises, minimum=minimum, cooldown=period
         ),
         drift=DriftTerms(minimum=minimum),
         faults=FaultTerms(minimum=minimum),
         # A verdict falls when a whole window has given no cause for it.
         policy=PolicyTerms(
-            cooldown=cooldown, every=None if asked.every is None else _ms(asked.every), labels=asked.labels,
-            settle=window, delay=horizon, minimum=minimum, drift=watched.drift.action,
+            cooldown=_ms(asked.cooldown), alarm_period=period, every=None if asked.every is None else _ms(asked.every),
+            labels=asked.labels, settle=window, delay=horizon, minimum=minimum, drift=watched.drift.action,
         ),
     )  # fmt: skip
 

@@ -38,6 +38,11 @@ def _tree(folder: Path) -> dict[str, Any]:
         ("monitoring", {"drift": {"action": "ask"}}, "monitoring.drift.action", "is none of retrain, show"),
         ("retraining", {"cooldown": "0s"}, "retraining.cooldown", "would let every look ask"),
         ("retraining", {"every": "0s"}, "retraining.every", "would ask at every look"),
+        ("retraining", {"alarm_period": "0s"}, "retraining.alarm_period", "would act on every alarm"),
+        ("retraining", {"window": "0s"}, "retraining.window", "leaves nothing to learn from"),
+        ("retraining", {"short": 0}, "retraining.short", "leaves nothing to learn from"),
+        ("retraining", {"follow_ups": ["7d", "3d"]}, "retraining.follow_ups", "do not rise"),
+        ("retraining", {"follow_ups": ["0s", "3d"]}, "retraining.follow_ups", "are not all after the alarm"),
         ("retraining", {"labels": 0}, "retraining.labels", "0 is too small"),
         ("retraining", {"often": True}, "retraining.often", "is no known key"),
     ],
@@ -60,10 +65,11 @@ def test_a_goal_is_of_the_share_that_is_counted() -> None:
 
 
 def test_nothing_need_be_written() -> None:
-    """Without any key: seven windows, a weekly clock and cool-down, features shown, 200 labels at least."""
+    """Without any key: seven windows, a weekly clock, a day between requests, features shown, 200 labels at least."""
     terms = terms_of(_decoded(monitoring={}))
     assert (terms.window, terms.rolling) == (DAY, 7 * DAY)
-    assert (terms.policy.every, terms.policy.cooldown, terms.policy.labels) == (7 * DAY, 7 * DAY, None)
+    assert (terms.policy.every, terms.policy.alarm_period, terms.policy.labels) == (7 * DAY, 7 * DAY, None)
+    assert (terms.policy.cooldown, terms.detectors.cooldown) == (DAY, 7 * DAY)
     assert (terms.policy.drift, terms.policy.minimum, terms.detectors.detector) == ("show", 200, "cusum")
 
 
