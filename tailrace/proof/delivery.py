@@ -1,25 +1,20 @@
 """`tailrace verify delivery`: records flow, faults strike, then everything stops and the invariants are checked."""
 
-import random
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
-
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.publisher import KafkaPublisher
-from shared.adapters.kafka.table import TableReader
 from shared.adapters.pipeline_yaml import Pipeline
 from shared.core.errors import Unavailable
-from shared.core.records import Application, BundleRef, Rollout
 from shared.core.topics import topic
 from tailrace.proof.checks import CHECKS, TRANSACTIONAL, Finding, aborted_rows
-from tailrace.proof.evidence import Evidence, attempts_of
+from tailrace.proof.evidence import Evidence
 from tailrace.proof.feed import Feed
+from tailrace.proof.gathered import gather, save
 from tailrace.proof.inquest import Inquest, held
 from tailrace.proof.live import Live, Offsets
 from tailrace.proof.material import messages
@@ -27,13 +22,11 @@ from tailrace.proof.nemesis import BACK_S, Nemesis, Struck
 from tailrace.proof.plan import RANDOM, Request, plan
 from tailrace.proof.rescore import right
 from tailrace.proof.scene import Say, Scene, scene
-from tailrace.proof.tape import OUTPUTS, Position, Row, Tape
 from tailrace.proof.trail import read_trails
 from tailrace.proof.verdict import Broker, Figures, Verdict, figures
 from tailrace.proof.witness import Witness
 
 LIVE_S = 120.0  # s after the last fault and record within which everything must be done
-SAMPLE = 3_000  # predictions that are scored again
 _POLL_S = 0.1
 _STEADY_S = 2.0  # what is hidden for so long is not a transaction under way
 _TOLD = 4  # cases in words
@@ -69,7 +62,8 @@ class Run:
         seen, offsets = self._live.stop(), self._offsets.stop()
         self._say("all workers stopped; reading everything back")
         findings: dict[str, Finding] = {}
-        evidence, journal = self._gather(seen, offsets)
+        request = self._request
+        evidence, journal = gather(self._scene, request.guarantee, request.records, request.seed, seen, offsets)
         for name, check in CHECKS.items():
             if self._request.guarantee == "exactly_once" or name not in TRANSACTIONAL:
                 findings[name] = check(evidence)
@@ -129,52 +123,6 @@ class Run:
         time.sleep(_STEADY_S)
         steady = [one for one in held(conf, name) if (one.topic, one.partition, one.stable) in before]
         return Inquest(self._scene.stack, conf).hold(steady, list(read_trails(self._scene.trails)), when)
-
-    def _gather(self, seen: list[Row], offsets: list[tuple[int, dict[int, int]]]) -> tuple[Evidence, list[Row]]:
-        dice = random.Random(self._request.seed)  # noqa: S311 - a proof is repeatable
-        share = SAMPLE / max(self._request.records, 1)
-
-        def keep(name: str, at: Position) -> bool:
-            del at
-            return name != "journal" or dice.random() < share
-
-        after = self._read(("records", *OUTPUTS), committed=True, keep=keep)
-        raw = self._read(OUTPUTS, committed=False, keep=None)
-        outputs = [row for row in after if row.topic in OUTPUTS]
-        applications = [msgspec.json.decode(r.value or b"", type=Application) for r in outputs if r.topic == "rollouts"]
-        evidence = Evidence(
-            spec=self._spec,
-            guarantee=self._request.guarantee,
-            records=[row for row in after if row.topic not in OUTPUTS],
-            after=outputs,
-            live=seen,
-            raw=raw,
-            attempts=attempts_of(read_trails(self._scene.trails), self._scene.name),
-            offsets=offsets,
-            refs=self._refs(),
-            applications=applications,
-        )
-        return evidence, [row for row in outputs if row.topic == "journal" and row.value is not None]
-
-    def _read(self, names: tuple[str, ...], *, committed: bool, keep: object) -> list[Row]:
-        """Everything that can be read; what an open transaction hides is I17's to tell, and I1 counts it as lost."""
-        admin, spec = KafkaAdmin(self._scene.conf), self._spec
-        ends: dict[tuple[str, int], int] = {}
-        for name in names:
-            full = topic(spec.name, name)  # type: ignore[arg-type] # one of its names
-            count = admin.topics([full])[full].partitions
-            wanted = admin.offsets(full, range(count), "stable" if committed else "end")
-            ends |= {(full, p): end for p, end in wanted.items()}
-        with Tape(self._scene.conf, spec.name, names, committed=committed, keep=keep or (lambda *_: False)) as tape:  # type: ignore[arg-type] # as given above
-            return tape.read_to(ends)
-
-    def _refs(self) -> Mapping[int, BundleRef]:
-        reader = TableReader(self._scene.conf, topic(self._scene.name, "models"), 30.0)
-        try:
-            table = [msgspec.json.decode(value, type=Rollout) for value in reader.to_end()]
-        finally:
-            reader.close()
-        return {r.epoch: r.champion for r in table if r.state == "active"}
 
     def _live_again(self, left: int) -> Finding:
         """I12: all is done in time, and after the broker's return every partition goes on by itself."""
@@ -255,16 +203,8 @@ def prove(pipeline: Pipeline, request: Request, home: Path, say: Say, keep: Path
         try:
             verdict = Run(made, request, say).verdict()
         except Unavailable:
-            _keep(home, keep, say)
+            save(home, keep, say)
             raise
         if not verdict.ok:
-            _keep(home, keep, say)
+            save(home, keep, say)
         return verdict
-
-
-def _keep(home: Path, keep: Path | None, say: Say) -> None:
-    if keep is None:
-        return
-    for name in ("stack/logs", "stack/workers", "stack/kafka", "trails"):
-        shutil.copytree(home / name, keep / Path(name).name, dirs_exist_ok=True)
-    say(f"logs, trails and the broker's data are kept in {keep}")
