@@ -29,6 +29,7 @@ TopicName = Literal[
     "analyst.cards",
     "analyst.memory",
     "models",
+    "plans",
     "rollouts",
     "workers",
 ]
@@ -103,6 +104,7 @@ TABLE: dict[TopicName, Row] = {
     "models": Row(
         "pipeline/epoch", "Rollout", "compact", None, "rollout, operator", "scorer, ingest, analyst", single=True
     ),
+    "plans": Row("pipeline", "PlanState", "compact", None, "rollout, operator", "rollout, console", single=True),
     "rollouts": Row("partition/offset", "Application", "compact", None, "scorer", "scorer, why", single=True),
     "workers": Row("worker", "Heartbeat", "compact", None, "scorer", "rollout, console", single=True),
 }  # fmt: skip
