@@ -26,6 +26,7 @@ TopicName = Literal[
     "verdicts",
     "retrain",
     "asks",
+    "trainings",
     "analyst.cards",
     "analyst.memory",
     "models",
@@ -97,6 +98,9 @@ TABLE: dict[TopicName, Row] = {
     ),
     "retrain": Row("pipeline", "RetrainRequest", "delete", 30 * DAY, "analyst", "retrainer", "monitor", single=True),
     "asks": Row("id", "Ask", "delete", 30 * DAY, "operator", "analyst", "monitor", single=True),
+    "trainings": Row(
+        "training", "Training or Book", "compact", None, "retrainer", "retrainer, console", "monitor", single=True
+    ),
     "analyst.cards": Row(
         "as in scorecards", "as in scorecards", "compact", None, "analyst", "analyst", "monitor", single=True
     ),
