@@ -56,22 +56,23 @@ class Evidence:
 
     @cached_property
     def inputs(self) -> dict[Position, Input]:
-        """Every record but barriers."""
+        """Every record but barriers; a forged one is a record like any other, and must become a dead letter."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         found = {}
         for row in self.records:
             if row.topic != CONTROL:
                 found[row.at] = _input(self.spec, decode, row.value or b"")
+            elif _epoch(row) not in self.refs:
+                found[row.at] = Input("", None, row.value or b"")
         return found
 
     @cached_property
     def barriers(self) -> dict[int, list[tuple[int, int]]]:
-        """(offset, epoch) of the barriers of each partition, in order."""
+        """(offset, epoch) of the genuine barriers of each partition, in order."""
         found: dict[int, list[tuple[int, int]]] = {}
         for row in self.records:
-            if row.topic == CONTROL:
-                epoch = msgspec.json.decode(row.value or b"{}", type=Barrier).epoch
-                found.setdefault(row.partition, []).append((row.offset, epoch))
+            if row.topic == CONTROL and _epoch(row) in self.refs:
+                found.setdefault(row.partition, []).append((row.offset, _epoch(row)))
         return {partition: sorted(at) for partition, at in found.items()}
 
     @cached_property
@@ -92,6 +93,10 @@ class Evidence:
         partition, offset = at
         passed = [epoch for place, epoch in self.barriers.get(partition, ()) if place <= offset]
         return max(passed, default=FIRST_EPOCH)
+
+
+def _epoch(row: Row) -> int:
+    return msgspec.json.decode(row.value or b"{}", type=Barrier).epoch
 
 
 def _input(spec: PipelineSpec, decode: Any, value: bytes) -> Input:

@@ -1,0 +1,59 @@
+"""`tailrace verify rollout`: the promises about versions, checked on this machine by whoever wants to know."""
+
+from typing import Annotated
+
+import typer
+
+from tailrace.cli.verify import verify
+
+
+def register(app: typer.Typer) -> None:
+    """The commands belong to `tailrace verify`, which is there already."""
+    del app
+
+
+@verify.command()
+def rollout(
+    pipeline: Annotated[str, typer.Argument(help="Folder, pipeline.yaml or name.")] = "flights",
+    *,
+    rollouts: Annotated[int, typer.Option(min=1, help="Swaps and canary steps.")] = 50,
+    rate: Annotated[int, typer.Option(min=10, help="Records a second, all the while.")] = 1_000,
+    calm: Annotated[int, typer.Option(min=0, help="So many rollouts come first, without faults: they are timed.")] = 10,
+    kills: Annotated[int, typer.Option(min=0, help="SIGKILLs of workers; half of them at a named step.")] = 12,
+    freezes: Annotated[int, typer.Option(min=0, help="Workers frozen beyond their session, then woken.")] = 2,
+    moves: Annotated[int, typer.Option(min=0, help="Workers that come, and go again.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Scorer workers.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Decides rollouts and faults.")] = 1,
+    keep: Annotated[str, typer.Option(help="Folder for logs and the broker's data if a promise was broken.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Change versions again and again while records flow, workers and controllers die, and forged barriers come.
+
+    On an embedded stack of its own. First five kinds of bad versions are tried, and all must be refused. At the end
+    every record must have been scored once, by the version that its key has under the epoch in force at its offset;
+    each epoch must begin at one offset in each partition; and the whole topic, read again from its beginning, must be
+    scored by the same versions. Exit code 1 unless all holds.
+
+    Example: `tailrace verify rollout flights --rollouts 10 --calm 3 --kills 3 --seed 7`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.proof.rollout import prove_rollout  # noqa: PLC0415 - the same
+    from tailrace.proof.rollout_plan import Request  # noqa: PLC0415 - the same
+    from tailrace.proof.rollout_verdict import words  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    loaded = load_pipeline(pipeline)
+    request = Request(
+        rollouts=rollouts, rate=rate, calm=min(calm, rollouts), kills=kills, freezes=freezes, moves=moves,
+        workers=workers, seed=seed,
+    )  # fmt: skip
+    home = tempfile.TemporaryDirectory(prefix="tailrace-proof-", ignore_cleanup_errors=True)
+    with stoppable(), home as folder:
+        verdict = prove_rollout(loaded, request, Path(folder), to_stderr, Path(keep) if keep else None)
+    emit(verdict, as_json, lambda: words(verdict))
+    raise typer.Exit(0 if verdict.ok else 1)
