@@ -1,12 +1,15 @@
 """The scorer's own logic: a part of a batch in, predictions, observations and rejects out. It writes nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from services.scorer.rows import Scored, some, without
+from services.scorer.speeds import Speeds
+from services.scorer.woven import Output, woven
 from shared.core import reasons
 from shared.core.codec import Decoded, RecordCodec
 from shared.core.deadletter import MAX_CARRIED
@@ -16,29 +19,36 @@ from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Block, Count, Found, Lookups, Message, Part, Reject, Result, Runtime, Tracer, merged
 from shared.core.privacy import Redactor
 from shared.core.records import TRACEPARENT, TRACESTATE, Headers
+from shared.core.rollout import in_canary
 from shared.core.sampling import OBSERVED, sampled
 from shared.core.scoring import ObservationWriter, Version, ages_of, answers, flags_of, predictions
+from shared.runtime.isolate import where
 
+CANARY_FLAG = "canary"  # on predictions of a canary's challenger
 PIECE = 2_000  # records: few enough to stay in a core's cache until they are encoded (a seventh of a step's time)
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """One loaded version, ready to score: what it says of itself, its matrix builder, its runtime."""
+    """One loaded version, ready to score: what it says of itself, its matrix builder, its runtime.
+
+    In a canary's epoch it is the champion, and `challenger` scores the `share` of keys.
+    """
 
     version: Version
     builder: FeatureBuilder
     runtime: Runtime
+    challenger: "Scoring | None" = None
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A part on its way: the rows that are still good, and the rejects so far."""
+class Made:
+    """What one version made of its records."""
 
-    decoded: Decoded
-    found: Found
-    matrix: Matrix
-    rejects: list[Reject] = field(default_factory=list)
+    outputs: Sequence[Output]
+    rejects: list[Reject]
+    counts: list[Count]
 
 
 class ScorerStep:
@@ -53,6 +63,7 @@ class ScorerStep:
         topics: (predictions, journal).
         metrics: told how far event time is.
         tracer: makes the trace context that a prediction carries.
+        speeds: told how long models take; None: nobody asks.
     """
 
     def __init__(
@@ -65,8 +76,10 @@ class ScorerStep:
         topics: tuple[str, str],
         metrics: Metrics,
         tracer: Tracer,
+        speeds: Speeds | None = None,
     ) -> None:
         self._spec, self._codec, self._lookups, self._scoring = spec, codec, lookups, scoring
+        self._predict = _untimed if speeds is None else speeds.timed
         self._redactor, self._metrics, self._tracer = redactor, metrics, tracer
         self._predictions, self._journal = topics
         self._entities = {group: codec.getter(lookup.key) for group, lookup in spec.lookups.items()}
@@ -100,21 +113,63 @@ class ScorerStep:
         if not decoded.rows:
             return Result(rejects=rejects)
         found = self._look_up(decoded)
-        matrix = version.builder.matrix(decoded.rows, found)
-        scored = _without(Scored(decoded, found, matrix, rejects), matrix.refused, part)
-        if not scored.decoded.rows:
-            return Result(rejects=scored.rejects)
-        raw = version.runtime.predict(scored.matrix.values)
-        odd = np.flatnonzero(~np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)).tolist()
-        if odd:
-            raw = np.delete(raw, odd, axis=0)
-            why = (reasons.NOT_A_NUMBER, f"version {version.version.version} gave no finite score")
-            scored = _without(scored, dict.fromkeys(odd, why), part)
+        if version.challenger is not None:
+            return self._by_two(version, version.challenger, part, partitions, Scored(decoded, found, rejects))
+        made = self._by(version, part, partitions, Scored(decoded, found, rejects))
+        return Result([output.block for output in made.outputs], made.rejects, made.counts)
+
+    def _by_two(
+        self, champion: Scoring, challenger: Scoring, part: Part, partitions: Sequence[int], scored: Scored
+    ) -> Result:
+        """Each record by the version of its key; what both made is put together in the order of the records."""
+        keys = self._hidden(scored.decoded).keys
+        theirs = {key: in_canary(key, champion.share) for key in set(keys)}
+        mine = [j for j, key in enumerate(keys) if not theirs[key]]
+        yours = [j for j, key in enumerate(keys) if theirs[key]]
+        both = [
+            self._by(scoring, part, partitions, some(scored, rows), flags)
+            for scoring, rows, flags in ((champion, mine, ()), (challenger, yours, (CANARY_FLAG,)))
+            if rows
+        ]
         return Result(
-            self._outputs(part, partitions, scored, version, raw),
-            scored.rejects,
-            _counts(scored.matrix, version.version),
+            woven([output for made in both for output in made.outputs]),
+            [*scored.rejects, *(reject for made in both for reject in made.rejects)],
+            [count for made in both for count in made.counts],
         )
+
+    def _by(
+        self, scoring: Scoring, part: Part, partitions: Sequence[int], scored: Scored, said: Sequence[str] = ()
+    ) -> Made:
+        """The records of `scored` by one version; each ends as a prediction or among the rejects."""
+        before, name = len(scored.rejects), scoring.version.version
+        matrix = scoring.builder.matrix(scored.decoded.rows, scored.found)
+        if said:
+            marks = dict.fromkeys(said, np.ones(len(matrix.values), dtype=np.bool_))
+            matrix = Matrix(matrix.values, {**matrix.flags, **marks}, matrix.refused)
+        scored, matrix = without(scored, matrix, matrix.refused, part)
+        if scored.decoded.rows:
+            raw, broken = self._raw(scoring, matrix, part)
+            raw = np.delete(raw, list(broken), axis=0) if broken and len(raw) else raw
+            scored, matrix = without(scored, matrix, broken, part)
+        counts = _counts(len(scored.rejects) - before, matrix, name)
+        outputs = self._outputs(part, partitions, scored, matrix, scoring, raw) if scored.decoded.rows else []
+        return Made(outputs, scored.rejects, counts)
+
+    def _raw(self, scoring: Scoring, matrix: Matrix, part: Part) -> tuple[Any, dict[int, tuple[str, str]]]:
+        """What the model answers, and which rows it gave nothing for that could be published.
+
+        A record that breaks it is found by halving parts, as any that breaks the step; the last of it stands alone, and
+        is told here, where it is known whose fault it is.
+        """
+        name = scoring.version.version
+        try:
+            raw = self._predict(name, scoring.runtime, matrix.values)
+        except Exception as error:
+            if len(part.messages) > 1:
+                raise
+            return np.empty((0,)), {0: (reasons.POISON, where(error))}
+        odd = np.flatnonzero(~np.isfinite(raw.reshape(len(raw), -1)).all(axis=1)).tolist()
+        return raw, dict.fromkeys(odd, (reasons.NOT_A_NUMBER, f"version {name} gave no finite score"))
 
     def _look_up(self, decoded: Decoded) -> Found:
         if not self._entities:
@@ -126,13 +181,13 @@ class ScorerStep:
         return self._lookups.get_many(wanted, decoded.times)
 
     def _outputs(
-        self, part: Part, partitions: Sequence[int], scored: Scored, scoring: Scoring, raw: Any
-    ) -> list[Block]:
+        self, part: Part, partitions: Sequence[int], scored: Scored, matrix: Matrix, scoring: Scoring, raw: Any
+    ) -> list[Output]:
         decoded, n = self._hidden(scored.decoded), len(scored.decoded.rows)
         whole = n == len(part.messages)
         messages = part.messages if whole else [part.messages[i] for i in decoded.index]
         partitions = partitions if whole else [partitions[i] for i in decoded.index]
-        flags = flags_of(scored.matrix)
+        flags = flags_of(matrix)
         positions = list(zip(partitions, [m.offset() for m in messages], strict=True))
         for partition, latest in dict(zip(partitions, decoded.times, strict=True)).items():
             self._metrics.gauge("tailrace_event_time_seconds", latest / 1000, partition=str(partition))
@@ -143,11 +198,13 @@ class ScorerStep:
         keys = list(map(str.encode, decoded.keys))
         headers = self._headers(part, decoded.index)
         block = Block(self._predictions, keys, values, headers, partitions)
+        made = Output(decoded.index, block)
         seen = self._observed(scored, messages, block, version)
-        return [block, seen] if seen else [block]
+        return [made, seen] if seen else [made]
 
-    def _observed(self, scored: Scored, messages: Sequence[Message], block: Block, version: Version) -> Block | None:
+    def _observed(self, scored: Scored, messages: Sequence[Message], block: Block, version: Version) -> Output | None:
         """What goes into the journal beside these predictions; nothing where the sample has none of them."""
+        index = scored.decoded.index
         n, rate = len(messages), self._spec.monitoring.sample
         chosen: Sequence[int] = range(n)
         values: Sequence[Any] = block.values
@@ -155,6 +212,7 @@ class ScorerStep:
             chosen = [j for j in range(n) if sampled(scored.decoded.ids[j], rate, OBSERVED)]
             if not chosen:
                 return None
+            index = [index[j] for j in chosen]
             messages, values = [messages[j] for j in chosen], [values[j] for j in chosen]
             keys, headers, partitions = (
                 [column[j] for j in chosen] for column in (block.keys, block.headers or (), block.partitions or ())
@@ -163,7 +221,7 @@ class ScorerStep:
         writer = ObservationWriter(scored.found, n, version.digest, self._body)
         records: list[Any] = [m.value() for m in messages]
         seen = writer.encode(chosen, values, records, [m.timestamp()[1] for m in messages])
-        return Block(self._journal, block.keys, seen, block.headers, block.partitions)
+        return Output(index, Block(self._journal, block.keys, seen, block.headers, block.partitions))
 
     def _hidden(self, decoded: Decoded) -> Decoded:
         """Ids and keys that are personal leave as pseudonyms."""
@@ -211,35 +269,18 @@ class ScorerStep:
         return [first] if state is None or not state[1] or len(state[1]) > MAX_CARRIED else [first, state]
 
 
-def _counts(matrix: Matrix, version: Version) -> list[Count]:
+def _untimed(version: str, runtime: Runtime, matrix: Any) -> Any:
+    del version
+    return runtime.predict(matrix)
+
+
+def _counts(rejected: int, matrix: Matrix, version: str) -> list[Count]:
     """For after the commit: a batch that is aborted and scored again has made its predictions once."""
-    flagged = [
+    flags = [
         Count("tailrace_flagged_total", int(marked.sum()), {"flag": name}) for name, marked in matrix.flags.items()
     ]
-    return [Count("tailrace_predictions_total", len(matrix.values), {"version": version.version}), *flagged]
-
-
-def _without(scored: Scored, refused: Any, part: Part) -> Scored:
-    """The rows that are left after these (row -> (reason, detail)) were refused."""
-    if not refused:
-        return scored
-    decoded, found, matrix = scored.decoded, scored.found, scored.matrix
-    keep = [j for j in range(len(decoded.rows)) if j not in refused]
-    more = [Reject(part.messages[decoded.index[j]], *refused[j]) for j in sorted(refused)]
-    return Scored(
-        Decoded(
-            rows=[decoded.rows[j] for j in keep],
-            index=[decoded.index[j] for j in keep],
-            ids=[decoded.ids[j] for j in keep],
-            keys=[decoded.keys[j] for j in keep],
-            times=[decoded.times[j] for j in keep],
-            refused=decoded.refused,
-        ),
-        Found(
-            {g: [column[j] for j in keep] for g, column in found.values.items()},
-            {g: [column[j] for j in keep] for g, column in found.ages.items()},
-            {g: [column[j] for j in keep] for g, column in found.causes.items()},
-        ),
-        Matrix(matrix.values[keep], {name: marks[keep] for name, marks in matrix.flags.items()}, {}),
-        scored.rejects + more,
-    )
+    by_version = [
+        Count("tailrace_predictions_total", len(matrix.values), {"version": version}),
+        Count("tailrace_version_rejects_total", rejected, {"version": version}),
+    ]
+    return [count for count in (*by_version, *flags) if count.value]

@@ -12,7 +12,7 @@ from shared.core import reasons
 from shared.core.metric_rows import Kind, Metric, counter, gauge, histogram
 from shared.core.monitor_metrics import MONITOR_METRICS, MonitorMetricName
 
-Outcome = Literal["prediction", "feature", "routed", "folded"]
+Outcome = Literal["prediction", "feature", "routed", "folded", "shadowed", "archived"]
 MetricName = Literal[
     MonitorMetricName,
     "tailrace_records_total",
@@ -41,9 +41,12 @@ MetricName = Literal[
     "tailrace_aggregate_records",
     "tailrace_labels_total",
     "tailrace_journal_entries_total",
+    "tailrace_archive_writes_total",
     "tailrace_monitor_watermark_seconds",
     "tailrace_monitor_ids",
     "tailrace_predictions_total",
+    "tailrace_version_rejects_total",
+    "tailrace_shadow_observations_total",
     "tailrace_flagged_total",
     "tailrace_epoch_in_force",
     "tailrace_model_info",
@@ -118,7 +121,7 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
         "tailrace_records_total": counter(
             "Records whose outcome was committed.",
             "pipeline",
-            outcome="prediction feature routed folded dead_letter control skipped",
+            outcome="prediction feature routed folded shadowed archived dead_letter control skipped",
         ),
         "tailrace_dead_letters_total": counter(
             "Dead letters committed, by reason.", "pipeline", reason=" ".join(sorted(reasons.ALL))
@@ -166,6 +169,10 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
             "Labels by their last status; one that waits for its observation has none yet.",
             status="matched corrected late orphaned duplicate conflicting unsampled",
         ),
+        "tailrace_archive_writes_total": counter(
+            "Files of the archive that were written, by what is in them, and writes that failed.",
+            what="range tail failed",
+        ),
         "tailrace_journal_entries_total": counter(
             "Entries of the journal that are no labels, and what was peculiar about observations.",
             entry="observations shadows stray repeated expired ticks invalid",
@@ -175,8 +182,15 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
         ),
         "tailrace_monitor_ids": gauge("Records that the observer remembers.", "partition"),
         "tailrace_predictions_total": counter("Predictions committed, by model version.", "version"),
+        "tailrace_version_rejects_total": counter(
+            "Records that could be read, and of which a model version made a dead letter, or a shadow nothing.",
+            "version",
+        ),
+        "tailrace_shadow_observations_total": counter(
+            "What shadows wrote beside the champion's observations, by model version.", "version"
+        ),
         "tailrace_flagged_total": counter(
-            "Predictions committed with a flag.", flag="degraded stale out_of_range unseen"
+            "Predictions committed with a flag.", flag="degraded stale out_of_range unseen first canary"
         ),
         "tailrace_epoch_in_force": gauge("Rollout epoch that scores the partition.", "partition"),
         "tailrace_model_info": gauge("Models that are loaded; always 1.", "version", "digest", "runtime"),

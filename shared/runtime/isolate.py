@@ -26,7 +26,7 @@ def isolate(step: Step, part: Part) -> Result:
         raise
     except Exception as error:  # noqa: BLE001 - any bug that one record triggers; the record stands alone in the end
         if len(part.messages) == 1:
-            return Result(rejects=[Reject(part.messages[0], reasons.POISON, _where(error))])
+            return Result(rejects=[Reject(part.messages[0], reasons.POISON, where(error))])
         middle = len(part.messages) // 2
         halves = [
             isolate(step, Part(part.messages[a:b], part.headers[a:b], part.epoch))
@@ -35,7 +35,7 @@ def isolate(step: Step, part: Part) -> Result:
         return merged(halves)
 
 
-def _where(error: Exception) -> str:
+def where(error: Exception) -> str:
     """What broke, and where; never the error's own words, which may quote personal values of the record."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
