@@ -1,18 +1,17 @@
 """Saying on `<pipeline>.models` that a bundle is ready, on a real Kafka."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
-import msgspec
-
-from shared.adapters.kafka.announcer import Announcer
+from services.retrainer.rollout.books import Change, insistently
+from services.retrainer.rollout.wiring import kafka_books
 from shared.adapters.kafka.config import client_config
-from shared.adapters.kafka.table import TableReader
 from shared.core.announcing import next_rollout
 from shared.core.pipeline import PipelineSpec
+from shared.core.plans import PlanState
 from shared.core.ports import Clock
 from shared.core.records import BundleRef, Rollout
-from shared.core.topics import topic
+from shared.core.rollout import RolloutTable
 from shared.runtime.settings import Settings, read_secret
 
 
@@ -23,25 +22,20 @@ def announcing(spec: PipelineSpec, settings: Settings, clock: Clock) -> Iterator
     Raises:
         Unavailable: Kafka does not answer, or the topic does not exist.
     """
-    conf, timeout = client_config(settings.kafka, read_secret), settings.loop.call_timeout * 2
-    name = topic(spec.name, "models")
-    reader, announcer = TableReader(conf, name, timeout), Announcer(conf, timeout)
-    known: dict[tuple[str, int], Rollout] = {}
+    conf = client_config(settings.kafka, read_secret)
+    with ExitStack() as stack:
+        books = stack.enter_context(closing(kafka_books(spec, settings, conf, clock, stack)))
 
-    def refresh() -> None:
-        for value in reader.to_end():
-            rollout = msgspec.json.decode(value, type=Rollout)
-            known[rollout.pipeline, rollout.epoch] = rollout
+        def announce(ref: BundleRef) -> Rollout:
+            """Takes the turn of whoever else makes epochs: of two, neither may get the other's number."""
+            said: list[Rollout] = []
 
-    def announce(ref: BundleRef) -> Rollout:
-        refresh()
-        rollout = next_rollout(spec.name, known.values(), ref, int(clock.time() * 1000))
-        announcer.send(name, f"{spec.name}/{rollout.epoch}".encode(), msgspec.json.encode(rollout))
-        return rollout
+            def decide(table: RolloutTable, _: PlanState) -> Change:
+                said[:] = [next_rollout(spec.name, table, ref, int(clock.time() * 1000))]
+                return Change(() if table.get(said[0].epoch) == said[0] else said)
 
-    try:
-        refresh()
+            insistently(books, decide)
+            return said[0]
+
+        books.table()
         yield announce
-    finally:
-        announcer.close()
-        reader.close()

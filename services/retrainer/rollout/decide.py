@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from shared.core.errors import TailraceError, UserError
-from shared.core.records import Heartbeat, Note, Rollout, RolloutState
+from shared.core.records import BundleRef, Heartbeat, Note, Rollout, RolloutState
 from shared.core.rollout import RolloutTable
 
 ALIVE_MS = 10_000  # a heartbeat older than this counts as silence
+GONE_MS = 600_000  # a worker that has been silent for so long was stopped: what it had in hand has timed out
+Mode = Literal["champion", "canary", "shadow"]
 
 
 class RolloutRefused(TailraceError):
@@ -21,21 +24,74 @@ def next_epoch(table: RolloutTable) -> int:
     return max((r.epoch for r in table), default=0) + 1
 
 
-def candidate(pipeline: str, version: str, table: RolloutTable, now_ms: int, reason: str) -> Rollout:
+def names(rollout: Rollout, version: str) -> bool:
+    """Whether an epoch is of this version, in either role."""
+    return version in versions_of(rollout)
+
+
+def versions_of(rollout: Rollout) -> tuple[str, ...]:
+    """The versions of an epoch."""
+    roles = (rollout.champion, rollout.challenger)
+    return tuple(ref.version for ref in roles if ref is not None)
+
+
+def previous(table: RolloutTable) -> str:
+    """What would act if the champion in force were withdrawn; empty where nothing would."""
+    force = table.newest_active()
+    if force is None:
+        return ""
+    mine = force.champion.version
+    below = [r for r in table if r.state == "active" and r.mode != "shadow" and not names(r, mine)]
+    return max(below, key=lambda r: r.epoch).champion.version if below else ""
+
+
+def known_ref(table: RolloutTable, version: str) -> BundleRef | None:
+    """The bundle of a version, as it was last announced."""
+    refs = [ref for r in table for ref in (r.champion, r.challenger) if ref is not None and ref.version == version]
+    return refs[-1] if refs else None
+
+
+def candidate(
+    pipeline: str, version: str, table: RolloutTable, now_ms: int, reason: str, *, mode: Mode = "champion",
+    share: float = 0.0,
+) -> Rollout:  # fmt: skip
     """The rollout that brings this version into force, still `announced`; above every epoch in force.
 
+    Args:
+        pipeline: its name.
+        version: as announced.
+        table: what `models` says.
+        now_ms: wall time.
+        reason: stands in `models`.
+        mode: a canary or a shadow stands beside the champion that is in force.
+        share: of a canary's keys.
+
     Raises:
-        UserError: no such version was ever announced; names those that were.
+        UserError: no such version was ever announced; names those that were. Or it is the champion already.
     """
-    known = [r for r in table if r.champion.version == version]
-    if not known:
-        names = ", ".join(sorted({r.champion.version for r in table})) or "none"
-        raise UserError(f"version {version} was never announced; announced are: {names}", remedy="train it first")
-    newest = table.newest_active()
-    last = known[-1]
-    if last.state == "announced" and (newest is None or last.epoch > newest.epoch):
-        return last
-    return Rollout(pipeline, next_epoch(table), last.champion, "announced", reason, now_ms)
+    ref = known_ref(table, version)
+    if ref is None:
+        said = ", ".join(sorted({r.champion.version for r in table})) or "none"
+        raise UserError(f"version {version} was never announced; announced are: {said}", remedy="train it first")
+    force, newest = table.newest_active(), next_epoch(table) - 1
+    if mode == "champion" or force is None:
+        last = next(r for r in reversed(list(table)) if names(r, version))
+        if last.state == "announced" and last.mode == "champion" and (force is None or last.epoch > force.epoch):
+            return last
+        return Rollout(pipeline, newest + 1, ref, "announced", reason, now_ms)
+    if force.champion.version == version:
+        raise UserError(f"version {version} is the champion", remedy="name another one to try beside it")
+    made = Rollout(pipeline, newest + 1, force.champion, "announced", reason, now_ms, ref, mode, share)
+    last_one = table.get(newest)
+    same = last_one is not None and last_one.state == "announced" and same_meaning(last_one, made)
+    return last_one if same and last_one is not None else made
+
+
+def same_meaning(one: Rollout, other: Rollout) -> bool:
+    """Whether two epochs let the same versions score the same keys."""
+    if one.mode != other.mode or one.champion != other.champion:
+        return False
+    return one.mode == "champion" or (one.challenger == other.challenger and one.share == other.share)
 
 
 def moved(rollout: Rollout, state: RolloutState, now_ms: int, reason: str) -> Rollout:
@@ -43,20 +99,31 @@ def moved(rollout: Rollout, state: RolloutState, now_ms: int, reason: str) -> Ro
     return msgspec.structs.replace(rollout, state=state, changed_at=now_ms, reason=reason or rollout.reason)
 
 
+def withdrawn(version: str, table: RolloutTable, now_ms: int, reason: str) -> list[Rollout]:
+    """The values that withdraw a version wherever it is named, announced epochs as well: workers drop its bundle.
+
+    Raises:
+        RolloutRefused: nothing would be left to score with.
+    """
+    hit = [r for r in table if r.state != "revoked" and names(r, version)]
+    acts = [r for r in table if r.state == "active" and r.mode != "shadow"]
+    left = [r.epoch for r in acts if not names(r, version)]
+    gone = [r.epoch for r in acts if names(r, version)]
+    if gone and (not left or min(left) > min(gone)):
+        raise RolloutRefused(f"version {version} is the oldest in force: nothing below it could act instead")
+    return [moved(r, "revoked", now_ms, reason) for r in hit]
+
+
 def revoked(version: str, table: RolloutTable, now_ms: int, reason: str) -> list[Rollout]:
-    """The values that withdraw a version.
+    """The same, by an operator's command.
 
     Raises:
         UserError: the version is not in force anywhere.
         RolloutRefused: nothing would be left to score with.
     """
-    hit = [r for r in table if r.state == "active" and r.champion.version == version]
-    if not hit:
+    if not any(r.state == "active" and names(r, version) for r in table):
         raise UserError(f"version {version} is in no active epoch", remedy="see `tailrace rollout status`")
-    left = [r for r in table if r.state == "active" and r not in hit]
-    if not left or min(r.epoch for r in left) > min(r.epoch for r in hit):
-        raise RolloutRefused(f"version {version} is the oldest in force: nothing below it could act instead")
-    return [moved(r, "revoked", now_ms, reason) for r in hit]
+    return withdrawn(version, table, now_ms, reason)
 
 
 def unsettled(epoch: int, table: RolloutTable, notes: Mapping[int, Note]) -> list[int]:
@@ -72,27 +139,46 @@ def unsettled(epoch: int, table: RolloutTable, notes: Mapping[int, Note]) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What the live workers say of a version."""
+    """What the live workers say of versions. `owned` are the partitions that they have between them."""
 
     live: tuple[str, ...]
     ready: tuple[str, ...]
     refused: Mapping[str, str]
+    owned: frozenset[int] = frozenset()
 
     def complete(self, expected: int) -> bool:
         """Whether enough workers live, at least one, and all of them are ready."""
         return len(self.live) >= max(expected, 1) and set(self.ready) >= set(self.live)
 
 
-def readiness(heartbeats: Iterable[Heartbeat], version: str, now_ms: int) -> Readiness:
-    """Sum up the newest heartbeat of each worker."""
-    live = [h for h in heartbeats if now_ms - h.time < ALIVE_MS]
+def readiness(
+    heartbeats: Iterable[Heartbeat], versions: str | Sequence[str], now_ms: int, *, shadow: bool = False
+) -> Readiness:
+    """Sum up the newest heartbeat of each worker: of scorers, or of those that score a shadow."""
+    wanted = (versions,) if isinstance(versions, str) else tuple(versions)
+    live = [h for h in heartbeats if now_ms - h.time < ALIVE_MS and h.shadow == shadow]
+    refusals = {h.worker: h.refused[v] for h in live for v in wanted if v in h.refused}
     return Readiness(
         tuple(h.worker for h in live),
-        tuple(h.worker for h in live if version in h.ready),
-        {h.worker: h.refused[version] for h in live if version in h.refused},
+        tuple(h.worker for h in live if set(wanted) <= set(h.ready)),
+        refusals,
+        frozenset(p for h in live for p in h.partitions),
     )
 
 
 def silent(heartbeats: Sequence[Heartbeat], now_ms: int) -> list[str]:
     """Workers that said they own partitions and then fell silent: frozen, or dead."""
-    return [h.worker for h in heartbeats if h.partitions and now_ms - h.time >= ALIVE_MS]
+    return [h.worker for h in heartbeats if h.partitions and not h.shadow and now_ms - h.time >= ALIVE_MS]
+
+
+def unanswered(heartbeats: Iterable[Heartbeat], gone: set[int], since_ms: int, now_ms: int) -> list[str]:
+    """Workers that may still score with an epoch of `gone`: they have not said since then that another one acts.
+
+    Those whose last word is ten minutes old are out of it: what they had in hand has timed out long ago.
+    """
+    return [
+        h.worker
+        for h in heartbeats
+        if h.partitions and not h.shadow and now_ms - h.time < GONE_MS
+        and (h.time <= since_ms or gone & set(h.epochs.values()))
+    ]  # fmt: skip

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import msgspec
 
+from services.retrainer.rollout.books import KafkaBooks
 from services.retrainer.rollout.control import RolloutControl
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.announcer import Announcer
@@ -14,6 +15,7 @@ from shared.adapters.kafka.config import client_config
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.table import TableReader
 from shared.core.pipeline import PipelineSpec
+from shared.core.ports import Clock
 from shared.core.records import Heartbeat, Note
 from shared.core.topics import topic
 from shared.runtime.clock import SystemClock
@@ -32,49 +34,57 @@ def rollout_control(
     """
     conf, timeout = client_config(settings.kafka, read_secret), settings.loop.call_timeout * 2
     admin, clock = KafkaAdmin(conf, timeout=timeout), SystemClock()
-    models = TableReader(conf, topic(spec.name, "models"), timeout)
-    workers = TableReader(conf, topic(spec.name, "workers"), timeout)
-    follower = RolloutFollower(models, spec.name, lambda _: None)
-    newest: dict[str, Heartbeat] = {}
-    announcer = Announcer(conf, timeout)
+    with ExitStack() as stack:
+        books = stack.enter_context(closing(kafka_books(spec, settings, conf, clock, stack)))
+        workers = stack.enter_context(closing(TableReader(conf, topic(spec.name, "workers"), timeout)))
+        announcer = stack.enter_context(closing(Announcer(conf, timeout)))
+        newest: dict[str, Heartbeat] = {}
 
-    def heartbeats() -> Sequence[Heartbeat]:
-        for value in workers.to_end():
-            heartbeat = msgspec.json.decode(value, type=Heartbeat)
-            newest[heartbeat.worker] = heartbeat
-        return list(newest.values())
+        def heartbeats() -> Sequence[Heartbeat]:
+            for value in workers.to_end():
+                heartbeat = msgspec.json.decode(value, type=Heartbeat)
+                newest[heartbeat.worker] = heartbeat
+            return list(newest.values())
 
-    def notes() -> Mapping[int, Note]:
-        group, records = f"tailrace.{spec.name}.scorer", topic(spec.name, "records")
-        answer = admin.committed(group, records, range(spec.partitions))
-        return {p: _note(answer[p][1]) if p in answer else Note() for p in range(spec.partitions)}
+        def notes() -> Mapping[int, Note]:
+            group, records = f"tailrace.{spec.name}.scorer", topic(spec.name, "records")
+            answer = admin.committed(group, records, range(spec.partitions))
+            return {p: _note(answer[p][1]) if p in answer else Note() for p in range(spec.partitions)}
 
-    def fence(transactional_id: str) -> None:
-        loop = settings.loop
-        KafkaSink(
-            conf,
-            transactional_id=transactional_id,
-            transaction_timeout=loop.transaction_timeout,
-            call_timeout=loop.call_timeout,
-            clock=clock,
-        ).close()
-
-    try:
         yield RolloutControl(
             spec,
-            table=lambda: follower.refresh(True),
+            books=books,
             heartbeats=heartbeats,
             notes=notes,
             send=announcer.send,
-            fence=fence,
+            fence=lambda name: _sink(conf, settings, clock, name).close(),
             clock=clock,
             sleep=time.sleep,
             say=say,
         )
-    finally:
-        announcer.close()
-        models.close()
-        workers.close()
+
+
+def kafka_books(
+    spec: PipelineSpec, settings: Settings, conf: Mapping[str, Any], clock: Clock, stack: ExitStack
+) -> KafkaBooks:
+    """The books of a pipeline on a real Kafka; `stack` closes its readers."""
+    timeout = settings.loop.call_timeout * 2
+    models = stack.enter_context(closing(TableReader(conf, topic(spec.name, "models"), timeout)))
+    plans = stack.enter_context(closing(TableReader(conf, topic(spec.name, "plans"), timeout)))
+    follower = RolloutFollower(models, spec.name, lambda _: None)
+    name = f"tailrace.{spec.name}.rollout"
+    return KafkaBooks(spec.name, lambda: follower.refresh(True), plans, lambda: _sink(conf, settings, clock, name))
+
+
+def _sink(conf: Mapping[str, Any], settings: Settings, clock: Clock, transactional_id: str) -> KafkaSink:
+    loop = settings.loop
+    return KafkaSink(
+        conf,
+        transactional_id=transactional_id,
+        transaction_timeout=loop.transaction_timeout,
+        call_timeout=loop.call_timeout,
+        clock=clock,
+    )
 
 
 def _note(metadata: str) -> Note:
@@ -105,6 +115,9 @@ def rollout_picture(spec: PipelineSpec, settings: Settings) -> list[dict[str, An
             "epoch": r.epoch,
             "version": r.champion.version,
             "digest": r.champion.digest,
+            "mode": r.mode,
+            "challenger": r.challenger.version if r.challenger else None,
+            "share": r.share,
             "state": r.state,
             "reason": r.reason,
             "began": {str(a.partition): a.offset for a in applications if a.epoch == r.epoch},

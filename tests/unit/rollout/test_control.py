@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.retrainer.rollout.books import Change, Decide
 from services.retrainer.rollout.control import RolloutControl
-from services.retrainer.rollout.decide import ALIVE_MS, RolloutRefused
+from services.retrainer.rollout.decide import ALIVE_MS, GONE_MS, RolloutRefused
 from shared.core.errors import Unavailable, UserError
+from shared.core.plans import PlanState
 from shared.core.records import CONTROL_HEADER, Barrier, Headers, Heartbeat, Note, Rollout, RolloutState
 from shared.core.rollout import RolloutTable
 from shared.testing.clock import ManualClock
@@ -36,22 +38,41 @@ class Topics:
     said: list[str] = field(default_factory=list)
     clock: ManualClock = field(default_factory=ManualClock)
     then: Callable[[], None] = lambda: None
+    meanwhile: Callable[[], None] = lambda: None
+    plan: PlanState = field(default_factory=lambda: PlanState("parcels"))
     dies_at: int = -1
 
     def send(
         self, topic: str, key: bytes, value: bytes, *, headers: Headers | None = None, partitions: Sequence[int] = ()
     ) -> None:
-        """Keep it; the controller dies at message number `dies_at`."""
+        """Keep a barrier; the controller dies at message number `dies_at`."""
+        assert (topic, key, headers) == ("parcels.records", b"tailrace-control", [(CONTROL_HEADER, b"rollout")])
+        self._die()
+        self.sent.append(("barrier", msgspec.json.decode(value, type=Barrier).epoch, tuple(partitions)))
+
+    def table(self) -> RolloutTable:
+        """See `Books`."""
+        return RolloutTable(self.rollouts)
+
+    def state(self) -> PlanState:
+        """See `Books`."""
+        return self.plan
+
+    def write(self, decide: Decide) -> Change:
+        """See `Books`; `meanwhile` is what others wrote just before."""
+        self.meanwhile()
+        change = decide(self.table(), self.plan)
+        if change:
+            self._die()
+        changed = {r.epoch for r in change.rollouts}
+        self.rollouts = [r for r in self.rollouts if r.epoch not in changed] + list(change.rollouts)
+        self.sent += [(r.state, r.epoch, ()) for r in change.rollouts]
+        self.plan = change.state or self.plan
+        return change
+
+    def _die(self) -> None:
         if len(self.sent) == self.dies_at:
             raise Unavailable("dead")
-        if topic == "parcels.models":
-            made = msgspec.json.decode(value, type=Rollout)
-            assert key == f"parcels/{made.epoch}".encode()
-            self.rollouts = [r for r in self.rollouts if r.epoch != made.epoch] + [made]
-            self.sent.append((made.state, made.epoch, ()))
-        else:
-            assert (topic, headers) == ("parcels.records", [(CONTROL_HEADER, b"rollout")])
-            self.sent.append(("barrier", msgspec.json.decode(value, type=Barrier).epoch, tuple(partitions)))
 
     def control(self, **spec: Any) -> RolloutControl:
         """A controller over these topics."""
@@ -62,7 +83,7 @@ class Topics:
 
         return RolloutControl(
             make_spec(**spec),
-            table=lambda: RolloutTable(self.rollouts),
+            books=self,
             heartbeats=lambda: self.heartbeats,
             notes=self._notes,
             send=self.send,
@@ -80,12 +101,24 @@ class Topics:
         told = Heartbeat(worker, int(self.clock.time() * 1000) - age_ms, (0,), **says)
         self.heartbeats = [h for h in self.heartbeats if h.worker != worker] + [told]
 
-    def state(self, number: int) -> str:
+    def stands(self, number: int) -> str:
         """What `models` says of an epoch."""
         return next((r.state for r in self.rollouts if r.epoch == number), "")
 
 
 ALL = tuple(range(SPEC.partitions))
+
+
+def beside(number: int, mode: Any, champion: str, challenger: str, share: float = 0.0) -> Rollout:
+    """An active epoch of two versions."""
+    of_challenger = epoch(number, version=challenger).champion
+    one = epoch(number, version=champion)
+    return msgspec.structs.replace(one, challenger=of_challenger, mode=mode, share=share)
+
+
+def canary(topics: Topics, share: float = 0.1) -> Rollout:
+    """A canary of version 2 by hand."""
+    return topics.control().activate("v2", reason="try", workers=1, timeout=0.0, mode="canary", share=share)
 
 
 def activate(topics: Topics, version: str = "v2", *, force: bool = False, **spec: Any) -> Rollout:
@@ -112,7 +145,7 @@ def test_worker_that_is_not_ready_in_time_refuses(says: dict[str, Any]) -> None:
     topics.beat("scorer-0", **says)
     with pytest.raises(RolloutRefused, match="scorer-0"):
         activate(topics)
-    assert topics.state(2) == "announced"
+    assert topics.stands(2) == "announced"
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -124,7 +157,7 @@ def test_no_live_worker_or_too_few_refuse(workers: int) -> None:
         topics.beat(f"scorer-{worker}", ready=("v2",))
     with pytest.raises(RolloutRefused, match="expected"):
         topics.control().activate("v2", reason="", workers=workers, timeout=0.0)
-    assert topics.state(2) == "announced"
+    assert topics.stands(2) == "announced"
 
 
 def test_one_rollout_at_a_time() -> None:
@@ -163,7 +196,7 @@ def test_second_run_completes_what_a_dead_controller_began(dies_at: int) -> None
     topics.dies_at = -1
     assert activate(topics).epoch == 2
     assert topics.sent[-1] == ("barrier", 2, ALL)
-    assert topics.state(2) == "active"
+    assert topics.stands(2) == "active"
     activate(topics)
     assert [s for s in topics.sent if s[0] == "barrier"] == [("barrier", 2, ALL)] * 2, "idempotent: workers ignore it"
 
@@ -202,15 +235,105 @@ def test_revoking_what_is_not_in_force_is_the_users_mistake() -> None:
             topics.control().revoke("v2", reason="bad", timeout=1.0)
 
 
-def test_revocation_waits_for_live_workers_and_fences_silent_ones() -> None:
-    """All epochs of the version go; who answers is waited for, who owns partitions and keeps silent is fenced."""
+def test_revocation_fences_whoever_does_not_answer_in_three_seconds() -> None:
+    """All epochs of the version go; who says so is waited for, who is frozen or stuck in a batch is fenced."""
     topics = Topics([epoch(1), epoch(2), epoch(3, version="v2")])
     topics.beat("scorer-0", epochs={"0": 3})
-    topics.beat("scorer-1", age_ms=ALIVE_MS, epochs={"1": 3})
+    topics.beat("scorer-1", epochs={"1": 3})  # frozen from now on
+    topics.beat("scorer-2", epochs={"2": 3})
+    topics.beat("scorer-3", age_ms=GONE_MS, epochs={"1": 3})  # stopped long ago
+
+    def time_passes() -> None:
+        topics.beat("scorer-0", epochs={"0": 1})
+        topics.beat("scorer-2", epochs={"2": 3})  # alive, but it has not looked at `models`
+
+    topics.then = time_passes
+    assert topics.control().revoke("v2", reason="bad") == ["scorer-1", "scorer-2"]
+    assert (topics.stands(2), topics.stands(3)) == ("revoked", "revoked")
+    assert topics.fenced == ["tailrace.parcels.scorer.1", "tailrace.parcels.scorer.2"]
+    assert topics.clock.time() - ManualClock().time() < 3.5
+
+
+def test_revocation_goes_on_as_soon_as_all_answered() -> None:
+    """Nobody is fenced, and nothing is waited for, once every worker has said that another epoch acts."""
+    topics = Topics([epoch(1), epoch(2)])
+    topics.beat("scorer-0", epochs={"0": 2})
     topics.then = lambda: topics.beat("scorer-0", epochs={"0": 1})
-    assert topics.control().revoke("v2", reason="bad", timeout=60.0) == ["scorer-1"]
-    assert (topics.state(2), topics.state(3), topics.fenced) == ("revoked", "revoked", ["tailrace.parcels.scorer.1"])
-    assert topics.clock.time() - ManualClock().time() < 1, "it went on as soon as the live one had let go"
+    assert topics.control().revoke("v2", reason="bad") == []
+    assert topics.clock.time() - ManualClock().time() < 1
+    assert topics.fenced == []
+
+
+def test_revoking_a_version_takes_the_epochs_of_both_roles() -> None:
+    """A version goes with every epoch that names it, as challenger or as champion; those of others stay."""
+    shadow, canary = (beside(n, m, "v1", "v2") for n, m in ((2, "shadow"), (3, "canary")))
+    topics = Topics([epoch(1), shadow, canary, epoch(4, version="v2"), epoch(5, "announced", "v3")])
+    topics.control().revoke("v2", reason="bad")
+    assert [topics.stands(n) for n in range(1, 6)] == ["active", "revoked", "revoked", "revoked", "announced"]
+
+
+def test_canary_stands_beside_the_champion_in_force() -> None:
+    """A canary's epoch names both versions, wants both loaded, and has barriers; a repeat completes it."""
+    topics = Topics([epoch(1), epoch(2, "announced")])
+    topics.beat(ready=("v2",))
+    with pytest.raises(RolloutRefused, match="not every worker"):
+        canary(topics)
+    topics.beat(ready=("v1", "v2"))
+    made = canary(topics)
+    assert (made.epoch, made.champion.version, made.challenger and made.challenger.version) == (3, "v1", "v2")
+    assert topics.sent[-2:] == [("active", 3, ()), ("barrier", 3, ALL)]
+    assert canary(topics).epoch == 3
+    topics.notes = {p: Note(3, 3) for p in ALL}
+    assert canary(topics, share=0.5).epoch == 4, "a larger share is another epoch"
+
+
+def test_shadow_has_no_barrier_and_asks_workers_of_its_own() -> None:
+    """A shadow scores no record: those who score the journal must have it loaded, and the log hears nothing of it."""
+    topics = Topics([epoch(1), epoch(2, "announced")])
+    topics.beat(ready=("v1", "v2"))
+    with pytest.raises(RolloutRefused, match="1 expected, 0 live"):
+        topics.control().activate("v2", reason="", workers=1, timeout=0.0, mode="shadow")
+    topics.beat("shadow-0", ready=("v2",), shadow=True)
+    made = topics.control().activate("v2", reason="", workers=1, timeout=0.0, mode="shadow")
+    assert [s for s in topics.sent if s[0] == "barrier"] == []
+    assert made.mode == "shadow"
+
+
+def test_champion_is_not_its_own_canary() -> None:
+    """A version cannot be tried beside itself."""
+    topics = Topics([epoch(1), epoch(2, "announced")])
+    with pytest.raises(UserError, match="is the champion"):
+        topics.control().activate("v1", reason="", workers=1, timeout=0.0, mode="canary", share=0.1)
+
+
+def test_controller_that_was_overtaken_writes_nothing() -> None:
+    """What was prepared is dropped if another controller brought something else into force meanwhile."""
+    topics = Topics([epoch(1), epoch(2, "announced"), epoch(3, "announced")])
+    topics.beat(ready=("v1", "v2", "v3"))
+
+    def other() -> None:
+        if topics.sent:
+            topics.rollouts[2] = epoch(3)
+
+    topics.meanwhile = other
+    topics.rollouts.sort(key=lambda r: r.epoch)
+    with pytest.raises(RolloutRefused, match="overtaken"):
+        activate(topics)
+    assert topics.sent == [("announced", 2, ())]
+
+
+def test_twins_make_one_epoch() -> None:
+    """The same command twice at once: the second finds the intent written, and only repeats the barriers."""
+    topics = Topics([epoch(1), epoch(2, "announced")])
+    topics.beat(ready=("v1", "v2"))
+
+    def twin() -> None:
+        if topics.sent:
+            topics.rollouts = [epoch(1), epoch(2)]
+
+    topics.meanwhile = twin
+    assert activate(topics).epoch == 2
+    assert topics.sent == [("announced", 2, ()), ("barrier", 2, ALL)]
 
 
 def test_settled_waits_for_every_partition_and_names_the_late() -> None:
