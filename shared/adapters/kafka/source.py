@@ -5,18 +5,18 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from shared.adapters.kafka.errors import classify
 from shared.adapters.kafka.headers import make_readable
+from shared.adapters.kafka.offsets import decode_note, start
 from shared.core.errors import Abortable, Fatal, Unavailable, UserError
 from shared.core.ports import Batch, Listener
-from shared.core.records import Committed, Note
+from shared.core.records import Committed
 from shared.core.refill import NoRefill, Refill
 
-_decode_note = msgspec.json.Decoder(Note).decode
 STATISTICS_MS = 5_000
-LOOK = 0.5  # s that the broker has to say where a partition ends
+LOOK = 0.5  # s that a broker has to say where a partition ends
 DENIED = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -122,7 +122,7 @@ class KafkaSource:
         positions = self._committed(owned)
         try:
             for partition, committed in positions.items():
-                self._consumer.seek(TopicPartition(self._topic, partition, _start(committed)))
+                self._consumer.seek(TopicPartition(self._topic, partition, start(committed)))
         except KafkaException as error:
             raise Unavailable(f"kafka: cannot seek: {error.args[0].str()}") from error
         self._take(positions)
@@ -186,7 +186,8 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         positions = self._committed([p.partition for p in partitions])
-        consumer.incremental_assign([TopicPartition(self._topic, p, _start(c)) for p, c in positions.items()])
+        consumer.incremental_assign([TopicPartition(self._topic, p, start(c)) for p, c in positions.items()])
+        self._wake()
         self._take(positions)
         self._listener.assigned(positions)
 
@@ -194,11 +195,23 @@ class KafkaSource:
         self._drop(partitions)
         self._listener.revoked([p.partition for p in partitions])  # it ends what is under way, and only then
         consumer.incremental_unassign(list(partitions))  # may another member have them
+        self._wake()
 
     def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._drop(partitions)
         self._listener.lost([p.partition for p in partitions])
         consumer.incremental_unassign(list(partitions))
+
+    def _wake(self) -> None:
+        """Go on at once with the partitions that stay.
+
+        While a rebalance is told, the client holds the fetching of all. A thread of its own, one a broker, that finds
+        nothing to fetch then sleeps for up to 1 s and is not woken when they are let go on; a question wakes it.
+        """
+        staying = [TopicPartition(self._topic, p, OFFSET_END) for p in self._next.keys() - self._stopped]
+        if staying:
+            with suppress(KafkaException):  # no answer: they go on within that second
+                self._consumer.offsets_for_times(staying, LOOK)
 
     def _on_statistics(self, text: str) -> None:
         """The last stable offset is told here only; a pinned one would look like no lag at all."""
@@ -231,7 +244,7 @@ class KafkaSource:
                 raise Unavailable(f"kafka: committed offset of partition {answer.partition}: {answer.error.str()}")
         again = self._refill.begin(partitions)
         return {
-            a.partition: Committed(-1 if a.partition in again else max(a.offset, -1), _note(a.metadata))
+            a.partition: Committed(-1 if a.partition in again else max(a.offset, -1), decode_note(a.metadata))
             for a in answers
         }
 
@@ -283,17 +296,3 @@ class KafkaSource:
             self._gap(partition, max(position, 0), marks[0])
         self._next[partition] = marks[0]
         self._dirty = True
-
-
-def _start(committed: Committed) -> int:
-    return committed.offset if committed.offset >= 0 else OFFSET_BEGINNING
-
-
-def _note(metadata: str | None) -> Note:
-    """An offset reset by an operator has no metadata, or somebody else's."""
-    if not metadata:
-        return Note()
-    try:
-        return _decode_note(metadata)
-    except msgspec.DecodeError:
-        return Note()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shared.adapters.kafka import source
 from shared.core.records import Committed
@@ -51,6 +51,7 @@ class Client:
 
     def __init__(self, conf: object) -> None:
         del conf
+        self.calls: list[tuple[str, list[int]]] = []
 
     def subscribe(self, topics: object, **callbacks: Any) -> None:
         """Keep the callbacks."""
@@ -70,11 +71,18 @@ class Client:
         """Something."""
         return object()
 
-    def incremental_assign(self, parts: object) -> None:
-        """Nothing to do."""
+    def incremental_assign(self, parts: Sequence[TopicPartition]) -> None:
+        """Note it."""
+        self.calls.append(("assign", [p.partition for p in parts]))
 
-    def incremental_unassign(self, parts: object) -> None:
-        """Nothing to do."""
+    def incremental_unassign(self, parts: Sequence[TopicPartition]) -> None:
+        """Note it."""
+        self.calls.append(("unassign", [p.partition for p in parts]))
+
+    def offsets_for_times(self, parts: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
+        """Note it; no broker answers."""
+        self.calls.append(("ask", sorted(p.partition for p in parts)))
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"after {timeout} s"))
 
     def rebalance(self, kind: str, *partitions: int) -> None:
         """Call back, as the client does inside `consume`."""
@@ -118,3 +126,24 @@ def test_a_record_stays_in_hand_when_another_partition_goes(monkeypatch: pytest.
 
     found = polled(monkeypatch, assigned, other_gone, lambda _: [], lambda _: [])
     assert found == [[(2, 10), (2, 11)], []]
+
+
+def test_partitions_that_stay_are_asked_for_once_the_client_holds_them_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client does not wake up by itself; a broker that does not answer takes nothing away."""
+    seen: list[Client] = []
+
+    def others_go_and_come(client: Client) -> list[Record]:
+        seen.append(client)
+        client.rebalance("on_revoke", 1)
+        client.rebalance("on_assign", 3)
+        client.rebalance("on_assign")
+        client.rebalance("on_lost", 2, 3)
+        return []
+
+    polled(monkeypatch, assigned, others_go_and_come, lambda _: [])
+    assert [
+        *(("assign", [1, 2]), ("unassign", [1]), ("ask", [2]), ("assign", [3]), ("ask", [2])),
+        *(("assign", []), ("ask", [2, 3]), ("unassign", [2, 3])),
+    ] == seen[0].calls
