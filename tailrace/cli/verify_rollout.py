@@ -57,3 +57,38 @@ def rollout(
         verdict = prove_rollout(loaded, request, Path(folder), to_stderr, Path(keep) if keep else None)
     emit(verdict, as_json, lambda: words(verdict))
     raise typer.Exit(0 if verdict.ok else 1)
+
+
+@verify.command()
+def rollback(
+    pipeline: Annotated[str, typer.Argument(help="Folder, pipeline.yaml or name.")] = "flights",
+    *,
+    records: Annotated[
+        int, typer.Option(min=1_000, help="Records that wait when the version is withdrawn.")
+    ] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the records.")] = 1,
+    keep: Annotated[str, typer.Option(help="Folder for logs and the broker's data if a promise was broken.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Withdraw a version while a million records wait and one of three workers is frozen: it ends within 5 seconds.
+
+    On an embedded stack of its own. Timed from the command's start to the last prediction by that version, by the
+    broker's clock; then the frozen worker is woken, and nothing of what it held may come. Exit code 1 unless all holds.
+
+    Example: `tailrace verify rollback flights --records 100000`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.proof.rollback import prove_rollback, words  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    loaded = load_pipeline(pipeline)
+    home = tempfile.TemporaryDirectory(prefix="tailrace-proof-", ignore_cleanup_errors=True)
+    with stoppable(), home as folder:
+        case = prove_rollback(loaded, records, seed, Path(folder), to_stderr, Path(keep) if keep else None)
+    emit(case, as_json, lambda: words(case))
+    raise typer.Exit(0 if case.ok else 1)
