@@ -99,7 +99,7 @@ def train(
     spec = pipeline.spec
     if watch is not None:
         check_search(spec)
-    signer = _signer(settings, state_folder() if state is None else state)
+    signer = signer_of(settings, state_folder() if state is None else state)
     codec = RecordCodec(spec)
     progress("loading the history")
     data = load_dataset(spec, codec, files, until=until, progress=progress)
@@ -110,7 +110,7 @@ def train(
         ref, run_id = write_bundle(learned.content, LOCAL_VERSION, out, signer.sign), ""
     else:
         progress(f"registering at {settings.mlflow.url}")
-        ref, run_id = _register(learned.content.spec, settings, learned, signer)
+        ref, run_id = register(registry_of(settings), learned, signer)
     rollout = announce(ref) if announce is not None and out is None else None
     report = _report(spec, learned, ref, tuple(warnings), left_out)
     return msgspec.structs.replace(
@@ -118,20 +118,53 @@ def train(
     )
 
 
-def _signer(settings: Settings, state: Path) -> Signer:
+def signer_of(settings: Settings, state: Path) -> Signer:
+    """Signs bundles; where no key is named, with a pair in the state folder that is made at the first time."""
     if not settings.models.signing_key_file:
         make_keys(signing_key(settings.models, state), public_key(settings.models, state))
     return Signer(signing_key(settings.models, state))
 
 
-def _register(spec: PipelineSpec, settings: Settings, learned: Learned, signer: Signer) -> tuple[BundleRef, str]:
+def registry_of(settings: Settings) -> Registry:
+    """The client of the registry that is set.
+
+    Raises:
+        UserError: the password's file cannot be read.
+    """
     mlflow = settings.mlflow
     password = (
         read_secret(mlflow.password_file, setting="TAILRACE_MLFLOW__PASSWORD_FILE") if mlflow.password_file else ""
     )
-    registry = Registry(mlflow.url, mlflow.username, password)
-    draft = registry.begin(spec.name, _parameters(spec, learned), {"tailrace.pipeline": spec.name})
+    return Registry(mlflow.url, mlflow.username, password)
+
+
+def register(
+    registry: Registry,
+    learned: Learned,
+    signer: Signer,
+    *,
+    tags: Mapping[str, str] | None = None,
+    first: Callable[[Draft], None] = lambda _: None,
+) -> tuple[BundleRef, str]:
+    """Register what was learned as the next version.
+
+    Args:
+        registry: where.
+        learned: the training's outcome.
+        signer: signs the bundle.
+        tags: more tags of run and version.
+        first: called before the version is complete, and so before anything can refer to it.
+
+    Returns:
+        The version, and the id of its run.
+
+    Raises:
+        Unavailable: the registry does not answer; the version stays pending or is marked as failed.
+    """
+    spec = learned.content.spec
+    draft = registry.begin(spec.name, _parameters(spec, learned), {"tailrace.pipeline": spec.name, **(tags or {})})
     try:
+        first(draft)
         return _finish(registry, draft, learned, signer), draft.run_id
     except BaseException as error:  # Ctrl-C as well: a version without a bundle must say so
         registry.fail(draft, f"{type(error).__name__}: {error}")

@@ -79,7 +79,7 @@ class Registry:
             self._client: Any = mlflow.MlflowClient(tracking_uri=self._url, registry_uri=self._url)
 
     def begin(self, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Draft:
-        """Start a run in the experiment of a pipeline, and register the next version of its model.
+        """Start a run in the experiment of a pipeline, and register the next version of its model; both have the tags.
 
         Raises:
             Unavailable: the server does not answer.
@@ -97,11 +97,27 @@ class Registry:
                 self._client.log_param(run.info.run_id, key, str(value)[:500])
             self._ensure_model(name)
             version = self._client.create_model_version(
-                name, f"{uri}/bundle", run.info.run_id, tags={STATE_TAG: PENDING}
+                name, f"{uri}/bundle", run.info.run_id, tags={**tags, STATE_TAG: PENDING}
             )
             path = uri.removeprefix(_PROXIED).lstrip("/")
             base = f"{self._url}/api/2.0/mlflow-artifacts/artifacts/{path}/bundle"
             return Draft(name, str(version.version), run.info.run_id, base)
+
+    def note(self, name: str, title: str, tags: Mapping[str, str], path: str, obj: Any) -> str:
+        """A run in the experiment of a pipeline that made no version: its tags, and why, as a JSON artifact.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        with self._speaking():
+            run = self._client.create_run(self._experiment(name), run_name=title, tags=dict(tags))
+            run_id = str(run.info.run_id)
+            self._client.log_text(run_id, msgspec.json.format(msgspec.json.encode(obj)).decode(), path)
+            self._client.set_terminated(run_id, "FINISHED")
+        return run_id
 
     def finish(
         self, draft: Draft, folder: Path, digest: str, metrics: Mapping[str, float], estimator: Any
