@@ -59,6 +59,13 @@ class RetrainingSpec(Spec, frozen=True, kw_only=True):
     limits: LimitsSpec = LimitsSpec()
 
 
+class ShadowSpec(Spec, frozen=True, kw_only=True):
+    """How much event time and how many records a shadow lasts at least."""
+
+    time: Duration = Duration(3_600)
+    records: int = 1_000
+
+
 class StepSpec(Spec, frozen=True, kw_only=True):
     """One step of a canary: the share of keys, and how much event time and how many records it lasts at least."""
 
@@ -70,15 +77,18 @@ class StepSpec(Spec, frozen=True, kw_only=True):
 class RolloutSpec(Spec, frozen=True, kw_only=True):
     """How a version comes into force: by a barrier in `records`, or at each worker's next batch.
 
-    A challenger that passed the gate goes through `shadow` (it scores beside the champion for so much event time and
-    so many records; 0: left out) and the `canary` steps before it is the champion. It goes back by itself where it is
-    worse than the champion by more than `errors` standard errors (of paired loss), where more than `reject_share` of
-    its records end as dead letters, or where scoring a record takes it more than `slower` times as long.
+    A challenger that passed the gate goes through `shadow` (it scores beside the champion, and nobody sees it; left
+    out: it does not) and the `canary` steps before it is the champion. Their records are those that the monitor
+    observes. It goes back by itself where it is worse than the champion by more than `errors` standard errors (of the
+    loss on the same windows; slices together), where more than `reject_share` of what it scores ends as dead letters,
+    where scoring a record takes it more than `slower` times as long, or where its workers come to `heavier` times the
+    memory that they had.
     """
 
     activation: Literal["barrier", "local"] = "barrier"
-    shadow: StepSpec | None = None
+    shadow: ShadowSpec | None = None
     canary: tuple[StepSpec, ...] = ()
     errors: float = 3.0
     reject_share: Share = 0.01
     slower: float = 20.0
+    heavier: float = 2.0

@@ -176,8 +176,12 @@ MEANINGS: dict[type, dict[str, str]] = {
         "memory_mb": "Its address space in megabytes.",
         "time": "After so long it is ended.",
     },
+    loop.ShadowSpec: {
+        "time": "The least event time that it lasts.",
+        "records": "The least number of records that the challenger has scored in it.",
+    },
     loop.StepSpec: {
-        "share": "The share of keys that the challenger scores (of a shadow: 1).",
+        "share": "The share of keys that the challenger scores.",
         "time": "The least event time that it lasts.",
         "records": "The least number of records that the challenger has scored in it.",
     },
@@ -194,6 +198,7 @@ MEANINGS: dict[type, dict[str, str]] = {
         "errors": "By how many standard errors of paired loss it may be worse before it is taken back.",
         "reject_share": "Which share of its records may end as dead letters.",
         "slower": "How many times as long as the champion it may take.",
+        "heavier": "How many times the memory that its workers had before it they may come to.",
     },
     p.PrivacySpec: {
         "drop": "Fields that are left out of everything that is written.",
