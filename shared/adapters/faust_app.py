@@ -1,7 +1,8 @@
-"""A Faust application that reads topics of one partition each, keeps one of them in a table, and takes turns.
+"""A Faust application that keeps a topic of one partition in a table, and takes turns.
 
-Of all members of the group one owns the partitions and works; the others wait for it to go. Faust's commits are not
-used: where to read from is asked of the owner whenever the partitions are won (docs/adr/0020).
+Of all members of the group one owns the partition and works; the others wait for it to go. Faust's commits are not
+used: the topic is read from its beginning whenever streams go on (docs/adr/0020). What Faust loses around a rebalance,
+its owner reads for itself: `Desk`.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from shared.core.owning import Owner, Reading
 
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _BUFFER = 2_000  # records that an agent has not taken yet
-_REQUEST = 60.0  # s; above the session's time-out, as the client wants it, and above what `begin` may take
+_REQUEST = 60.0  # s; above the session's time-out, as the client wants it
 _PULSE = 1.0
 
 
@@ -32,12 +33,10 @@ class _Consumer(driver.Consumer):
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
-        """Faust calls this when streams go on after a rebalance, and when it has to read again."""
-        starts = await cast("_App", self.app).desk.starts()
-        for at in self.assignment():
-            if at.topic in starts:
-                earliest = (await self.earliest_offsets(at))[at]
-                await self.seek(at, max(starts[at.topic], earliest or 0))
+        """Faust calls this before streams go on after a rebalance, and when it has to read again."""
+        kept = cast("_App", self.app).desk.kept
+        if kept in self.assignment():
+            await self.seek(kept, (await self.earliest_offsets(kept))[kept] or 0)
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
@@ -54,93 +53,70 @@ class _Transport(driver.Transport):
 class _App(faust.App):
     desk: "Desk"
 
+    def on_rebalance_end(self) -> None:
+        """Faust calls this once streams go on, which it may do several times a rebalance, and always does at last."""
+        super().on_rebalance_end()
+        self.desk.goes_on()
+
     def _new_transport(self) -> AnyTransport:
         return _Transport(self.conf.broker_consumer, self)
 
 
 class Desk:
-    """Between Faust and the owner: who may work, on what, and how far it was read."""
+    """Between Faust and the owner: who may work, and on what.
+
+    Faust loses records around a rebalance: what was fetched when streams stopped is dropped here or there, and what it
+    notes as read can run ahead of where it goes on. All of that had been fetched before streams went on. So the owner
+    is told each time that they do (`Owner.begin`), and reads the topic to its end after that: what was lost is in it.
+    Until the next rebalance nothing is dropped, so what comes behind that end goes into the table.
+    """
 
     def __init__(self, app: _App, reading: Reading, owner: Owner) -> None:
-        self._app, self._reading, self._owner = app, reading, owner
-        self._generation = -1
-        self._next: dict[str, int] = {}  # what comes after the last record of each topic that was taken
-        self._before: dict[str, int] = {}  # the same when it was last asked whether all had been read
-        self._unread: dict[str, int] = {}  # the ends, at the last rebalance, of what was not yet read up to there
+        self._app, self._owner = app, owner
+        self.kept = TP(reading.kept, 0)
+        self._anew = False
         self._alone = asyncio.Lock()
         self._gone: set[bytes] = set()
 
-    async def starts(self) -> Mapping[str, int]:
-        """Where to read each topic from: asked of the owner once a rebalance, later from where it was taken to."""
-        generation = self._app.consumer_generation_id
-        async with self._alone:
-            if generation != self._generation:
-                found = await asyncio.to_thread(self._owner.begin)
-                self._next = {self._reading.kept: 0, **found}
-                ends = await self._app.consumer.highwaters(*(TP(name, 0) for name in self._reading.topics))
-                self._unread = {at.topic: end or 0 for at, end in ends.items()}
-                self._generation = generation
-        return dict(self._next)
+    def goes_on(self) -> None:
+        """Streams go on after a rebalance."""
+        self._anew = True
 
     def owns(self) -> bool:
-        """Whether the partitions are ours, and read."""
-        mine = {at.topic for at in self._app.consumer.assignment()}
-        now = self._app.consumer_generation_id
-        return mine.issuperset(self._reading.topics) and now == self._generation and not self._app.rebalancing
+        """Whether the partition is ours, and read."""
+        return self.kept in self._app.consumer.assignment() and not self._app.rebalancing
 
-    def is_new(self, message: Any) -> bool:
-        """Whether a message was read in this ownership, and comes after the last one of its topic."""
-        now = message.generation_id == self._generation == self._app.consumer_generation_id
-        if not now or message.offset < self._next.get(message.topic, 0):
-            return False
-        self._next[message.topic] = message.offset + 1
-        return True
-
-    def _all_read(self, lags: Mapping[str, int]) -> bool:
-        """Whether all was taken that there was at the last rebalance: half a picture looks like no labels at all.
-
-        Markers of transactions and what was aborted are never given: then nothing has moved since the last question.
-        """
-        still = {name for name in self._unread if self._before.get(name) != self._next.get(name) or lags.get(name, 1)}
-        self._before = dict(self._next)
-        self._unread = {n: end for n, end in self._unread.items() if n in still and self._next.get(n, 0) < end}
-        return not self._unread
-
-    async def _lags(self) -> dict[str, int]:
-        """Records of each topic that were not fetched; positions pass over markers and what was aborted."""
-        consumer, found = self._app.consumer, dict[str, int]()
-        for name in self._reading.topics:
-            at, end = await consumer.position(TP(name, 0)), consumer.highwater(TP(name, 0))
-            if at is not None and end is not None:
-                found[name] = max(0, end - at)
-        return found
+    async def _lag(self) -> int:
+        """Records that were not fetched; the position passes over markers and what was aborted."""
+        consumer = self._app.consumer
+        at, end = await consumer.position(self.kept), consumer.highwater(self.kept)
+        return max(0, end - at) if at is not None and end is not None else 0
 
     async def turn(self, table: Any) -> None:
         """One turn, if it is ours to take."""
-        if not self.owns():
-            if not self._app.rebalancing:
-                self._owner.wait()
-            return
-        lags = await self._lags()
-        if not self._all_read(lags):
-            return
-        copy = {key: value for key, value in self._owner.whole(table).items() if key not in self._gone}
         async with self._alone:
-            self._gone.update(await asyncio.to_thread(self._owner.turn, copy, lags))
+            if not self.owns():
+                if not self._app.rebalancing:
+                    self._owner.wait()
+                return
+            if self._anew:
+                self._anew = False
+                self._owner.begin()
+            lag = await self._lag()
+            copy = {key: value for key, value in self._owner.whole(table).items() if key not in self._gone}
+            self._gone.update(await asyncio.to_thread(self._owner.turn, copy, lag))
 
     def put(self, table: Any, message: Any) -> None:
-        """One record of the kept topic. Faust lets a table be changed here only, so what is over goes here too."""
+        """One record of the topic, of whatever rebalance: the owner goes by what it says.
+
+        Faust lets a table be changed here only, so what is over goes here too.
+        """
         key, value = message.key, message.value
         if key and value and self._owner.keep(key, value, table.get(key)):
             self._gone.discard(key)
             table[key] = value
         for over in [one for one in self._gone if one in table][:100]:
             del table[over]
-
-    def take(self, message: Any) -> None:
-        """One record of a taken topic."""
-        if message.value:
-            self._owner.take(message.topic, message.offset, message.value)
 
 
 def faust_app(conf: Mapping[str, Any], reading: Reading, owner: Owner) -> _App:
@@ -173,7 +149,7 @@ def faust_app(conf: Mapping[str, Any], reading: Reading, owner: Owner) -> _App:
         stream_wait_empty=False,
         table_standby_replicas=0,
         topic_allow_declare=False,
-        topic_disable_leader=True,  # who owns the partitions leads
+        topic_disable_leader=True,  # who owns the partition leads
         topic_partitions=1,
         web_enabled=False,
     )
@@ -195,20 +171,12 @@ def _wire(app: _App, reading: Reading) -> None:
 
     async def keep(stream: StreamT[Any]) -> None:
         async for event in stream.events():
-            if desk.is_new(event.message):
-                desk.put(table, event.message)
-
-    async def take(stream: StreamT[Any]) -> None:
-        async for event in stream.events():
-            if desk.is_new(event.message):
-                desk.take(event.message)
+            desk.put(table, event.message)
 
     async def turn() -> None:
         await desk.turn(table)
 
     app.agent(topic(reading.kept), name="keep")(keep)
-    for number, name in enumerate(reading.taken):
-        app.agent(topic(name), name=f"take-{number}")(take)
     app.timer(interval=reading.every)(turn)
 
 

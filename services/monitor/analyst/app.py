@@ -1,15 +1,17 @@
-"""The analyst at work: takes cards, error blocks and asks as they come, and at each turn looks, decides, says.
+"""The analyst at work: keeps cards as they come, and at each turn reads blocks and asks, looks, decides, says.
 
 Everything that is decided is in `memory.turn`, which is pure; here is when it is asked, on what, and what becomes of
-its answer. Faust calls this (`shared/adapters/faust_app.py`), and so can a test.
+its answer. Faust calls this (`shared/adapters/faust_app.py`), and so can a test. Faust's table is fast and may lack
+cards around a rebalance; what may not be lacking is read for itself (`inbox.py`, `base.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import msgspec
 
+from services.monitor.analyst.base import Base, Card
+from services.monitor.analyst.inbox import Inbox, Log, Step, Topics
 from services.monitor.analyst.kept import Kept
 from services.monitor.analyst.ledger import Ledger, Remembered
 from services.monitor.analyst.memory import Turn, expired, fold_blocks, turn
@@ -18,22 +20,12 @@ from services.monitor.analyst.showing import Showing
 from services.monitor.analyst.subject import Subject
 from services.monitor.analyst.subjects import Subjects
 from services.monitor.analyst.terms import LookTerms
-from shared.core.asks import Ask, name_of
+from shared.core.asks import name_of
 from shared.core.errors import Fenced, LogError, Unavailable
 from shared.core.monitor_records import Account, ErrorBlock, Scorecard
 from shared.core.ports import Clock
 from shared.runtime.health import Health
 from shared.runtime.logs import get_logger
-
-Card = Scorecard | Account
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """Names on the broker."""
-
-    errors: str
-    asks: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,7 @@ class Around:
     health: Health
     showing: Showing
     clock: Clock
-    step: Callable[[str], AbstractContextManager[None]]
+    step: Step
 
 
 class Analyst:
@@ -51,7 +43,8 @@ class Analyst:
 
     Args:
         terms: how the pipeline is looked at.
-        topics: what is taken.
+        topics: what is read.
+        log: opens a topic to be read.
         ledger: where memory and words go.
         subjects: what is known of versions.
         sayings: what was said last.
@@ -59,38 +52,30 @@ class Analyst:
     """
 
     def __init__(
-        self, terms: LookTerms, topics: Topics, ledger: Ledger, subjects: Subjects, sayings: Sayings, around: Around
-    ) -> None:
+        self, terms: LookTerms, topics: Topics, log: Callable[[str], Log], ledger: Ledger, subjects: Subjects,
+        sayings: Sayings, around: Around,
+    ) -> None:  # fmt: skip
         self._terms, self._topics, self._ledger = terms, topics, ledger
         self._subjects, self._sayings, self._around = subjects, sayings, around
+        self._inbox = Inbox(topics, log, around.step, self._bad)
         self._kept: Remembered | None = None
-        self._blocks: dict[int, ErrorBlock] = {}  # by offset; a copy of a dict is one step to other threads
-        self._asks: dict[int, Ask] = {}
+        self._base: Base | None = None
         self._cards: dict[bytes, tuple[bytes, Card]] = {}
         self._torn: dict[int, dict[bytes, bytes | None]] = {}  # by partition: keys, and what they had before the batch
         self._made = Kept()
         self._knows: tuple[object, ...] = ()
         self._card = msgspec.json.Decoder(Card).decode
-        self._block = msgspec.json.Decoder(ErrorBlock).decode
-        self._ask = msgspec.json.Decoder(Ask).decode
         self._log = get_logger("analyst")
 
-    def begin(self) -> Mapping[str, int]:
-        """See `Owner`: take the ledger over, and read on from what is remembered."""
-        self._blocks.clear()
-        self._asks.clear()
-        self._torn.clear()
-        with self._around.step("open"):
-            kept = self._open()
-        self._around.showing.owns(owns=True)
-        self._around.health.set("assignment", ok=True, detail="this one works")
-        self._log.info("takes over", errors=kept.memory.errors, asks=kept.asks, version=kept.memory.policy.version)
-        return {self._topics.errors: kept.memory.errors + 1, self._topics.asks: kept.asks + 1}
+    def begin(self) -> None:
+        """See `Owner`: the next turn takes the ledger over, and reads on from what is remembered."""
+        self._kept, self._base = None, None
+        self._torn.clear()  # the rest of a batch may never come; all of it is on the topic
 
     def wait(self) -> None:
         """See `Owner`: another one works."""
-        if self._kept is not None:
-            self._kept = None
+        if self._base is not None:
+            self._kept, self._base = None, None
             self._log.info("another one works")
         self._around.showing.owns(owns=False)
         self._around.health.set("assignment", ok=False, detail="another one works")
@@ -126,27 +111,18 @@ class Analyst:
                     found[key] = before
         return found
 
-    def take(self, topic: str, offset: int, value: bytes) -> None:
-        """See `Owner`: error blocks and asks wait for the next turn."""
-        try:
-            if topic == self._topics.errors:
-                self._blocks[offset] = self._block(value)
-            else:
-                self._asks[offset] = self._ask(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            self._bad("errors" if topic == self._topics.errors else "asks", error)
-
-    def turn(self, table: Mapping[bytes, bytes], lags: Mapping[str, int]) -> list[bytes]:
+    def turn(self, table: Mapping[bytes, bytes], lag: int) -> list[bytes]:
         """See `Owner`.
 
         Raises:
             Fenced: another one has taken the ledger over: whoever is told so ends, and may come again.
         """
         began, showing = self._around.clock.monotonic(), self._around.showing
-        showing.lags(lags)
         try:
+            kept, base = self._taken_over()
+            showing.lags({self._topics.cards: lag, **self._inbox.take()})
             with self._around.step("turn"):
-                gone = self._turned(table)
+                gone = self._turned(kept, base, table)
         except Fenced:
             raise
         except (LogError, Unavailable) as error:
@@ -161,29 +137,48 @@ class Analyst:
         self._around.health.set("model", ok=True, detail=f"goes on without {words}" if lacking else "")
         return gone
 
-    def _turned(self, table: Mapping[bytes, bytes]) -> list[bytes]:
-        kept = self._kept or self._open()
-        champion = self._subjects.champion()
-        cards = {key: self._decoded(key, value) for key, value in table.items()}
-        self._cards = {key: self._cards[key] for key in cards}
-        blocks, asked = dict(self._blocks), next(iter(dict(self._asks).items()), None)
-        subjects = self._of(champion, cards, blocks)
+    def close(self) -> None:
+        """Let what is read from go."""
+        self._inbox.close()
+
+    def _taken_over(self) -> tuple[Remembered, Base]:
+        """What is remembered, and what the table may lack."""
+        if self._kept is None:
+            with self._around.step("open"):
+                self._kept = self._ledger.open()
+            self._inbox.begin(self._kept.memory.errors, self._kept.asks)
+            self._sayings.forget()
+        if self._base is None:
+            self._base = Base(self._inbox.cards())
+            self._around.showing.owns(owns=True)
+            self._around.health.set("assignment", ok=True, detail="this one works")
+            memory = self._kept.memory
+            self._log.info("takes over", errors=memory.errors, asks=self._kept.asks, version=memory.policy.version)
+        return self._kept, self._base
+
+    def _turned(self, kept: Remembered, base: Base, table: Mapping[bytes, bytes]) -> list[bytes]:
+        champion, inbox = self._subjects.champion(), self._inbox
+        decoded = {key: self._decoded(key, value) for key, value in table.items()}
+        self._cards = {key: self._cards[key] for key in decoded}
+        cards, asked = base.under(decoded), next(iter(inbox.asks), None)
+        subjects = self._of(champion, cards, [block for _, block in inbox.blocks])
         knows = (champion, *subjects.values(), *cards.values())
-        if not (blocks or asked or self._sayings.due()) and _same(knows, self._knows):
+        if not (inbox.blocks or asked or self._sayings.due()) and _same(knows, self._knows):
             return []
         manual = name_of(asked[1]) if asked else ""
-        memory = fold_blocks(kept.memory, list(blocks.items()), subjects, self._terms)
+        memory = fold_blocks(kept.memory, inbox.blocks, subjects, self._terms)
+        memory = msgspec.structs.replace(memory, errors=inbox.last_block)  # also behind what cannot be read
         done = turn(
             memory, *_told_apart(cards.values()), champion, subjects, self._terms, manual=manual, kept=self._made
         )
-        self._write(kept, done, asked[0] if asked and champion else kept.asks)
+        decided = asked[0] if asked and champion else None
+        self._write(kept, done, kept.asks if decided is None else decided)
         self._knows = knows
-        for offset in blocks:
-            self._blocks.pop(offset, None)
-        if asked and champion:
-            self._asks.pop(asked[0], None)
+        inbox.done(decided)
         self._told(done)
-        return expired(cards.values(), done.memory.policy.now, self._terms)
+        over = expired(cards.values(), done.memory.policy.now, self._terms)
+        base.drop(over)
+        return over
 
     def _write(self, before: Remembered, done: Turn, asks: int) -> None:
         after = Remembered(done.memory, asks)
@@ -193,19 +188,10 @@ class Analyst:
         self._kept = after
         self._sayings.said(done)
 
-    def _of(self, champion: str, cards: Mapping[bytes, Card], blocks: Mapping[int, ErrorBlock]) -> dict[str, Subject]:
+    def _of(self, champion: str, cards: Mapping[bytes, Card], blocks: Iterable[ErrorBlock]) -> dict[str, Subject]:
         seen = {card.version for card in cards.values() if isinstance(card, Scorecard)}
-        seen |= {block.version for block in blocks.values()} | ({champion} if champion else set())
+        seen |= {block.version for block in blocks} | ({champion} if champion else set())
         return self._subjects.of(sorted(seen))
-
-    def _open(self) -> Remembered:
-        self._kept = self._ledger.open()
-        self._sayings.forget()
-        for offset in [offset for offset in list(self._blocks) if offset <= self._kept.memory.errors]:
-            del self._blocks[offset]
-        for offset in [offset for offset in list(self._asks) if offset <= self._kept.asks]:
-            del self._asks[offset]
-        return self._kept
 
     def _decoded(self, key: bytes, value: bytes) -> Card:
         """The card of a value; the same object for the same value, as `memory.turn` reuses what it made of it."""

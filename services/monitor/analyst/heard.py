@@ -11,6 +11,7 @@ from functools import partial, reduce
 
 import msgspec
 
+from services.monitor.analyst.base import further
 from services.monitor.analyst.delays import come_by
 from services.monitor.analyst.kept import Kept
 from services.monitor.analyst.panes import Pane, panes
@@ -101,7 +102,7 @@ def _entries(accounts: Iterable[Account], kept: Kept) -> Iterator[Entries]:
     latest: dict[bytes, Account] = {}
     for account in accounts:
         before = latest.get(account_key(account))
-        if before is None or _further(account) > _further(before):
+        if before is None or further(account) > further(before):
             latest[account_key(account)] = account
     windows: dict[int, list[Account]] = {}
     for key in sorted(latest):
@@ -121,10 +122,6 @@ def added(sums: Iterable[AccountSums]) -> AccountSums:
     rows = [msgspec.structs.astuple(one) for one in sums]
     names = AccountSums.__struct_fields__
     return AccountSums(**{name: sum(column) for name, column in zip(names, zip(*rows, strict=True), strict=False)})
-
-
-def _further(account: Account) -> tuple[int, bool, int, bool]:
-    return (account.offset, account.closed, account.watermark, not account.complete)
 
 
 def _patience(versions: Mapping[tuple[str, bool], list[Pane]], terms: LookTerms) -> int:

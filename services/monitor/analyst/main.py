@@ -6,8 +6,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
-from services.monitor.analyst.app import Analyst, Around, Topics
+from services.monitor.analyst.app import Analyst, Around
+from services.monitor.analyst.inbox import Topics
 from services.monitor.analyst.ledger import KafkaLedger
 from services.monitor.analyst.saying import Sayings
 from services.monitor.analyst.showing import Showing
@@ -15,6 +17,7 @@ from services.monitor.analyst.subjects import Subjects
 from services.monitor.analyst.terms import terms_of
 from services.monitor.bundles import bundle_reader
 from shared.adapters.faust_app import faust_app, run
+from shared.adapters.kafka.log import LogReader
 from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.table import TableReader
@@ -40,19 +43,20 @@ def main(where: str) -> None:
         quieten("faust", "mode", "aiokafka", "shared.adapters.faust_app")
         spec = w.pipeline.spec
         ledger = _ledger(w)
-        names = Topics(topic(spec.name, "errors"), topic(spec.name, "asks"))
+        names = Topics(topic(spec.name, "scorecards"), topic(spec.name, "errors"), topic(spec.name, "asks"))
         around = Around(w.health, Showing(w.metrics), w.clock, w.watchdog.step)
         sayings = Sayings(topic(spec.name, "verdicts"), topic(spec.name, "retrain"), w.clock)
-        analyst = Analyst(terms_of(spec), names, ledger, _subjects(w), sayings, around)
         reading = Reading(
-            w.group, topic(spec.name, "scorecards"), topic(spec.name, "analyst.cards"), (names.errors, names.asks),
+            w.group, names.cards, topic(spec.name, "analyst.cards"),
             state_folder() / "analyst" / spec.name / str(w.settings.worker.slot), w.settings.loop.session_timeout,
             w.settings.monitor.turn, w.name if w.settings.kafka.static_membership else "",
         )  # fmt: skip
-        _check(w, (*reading.topics, reading.changelog))
+        _check(w, (names.cards, names.errors, names.asks, reading.changelog))
+        analyst = Analyst(terms_of(spec), names, partial(_log, w), ledger, _subjects(w), sayings, around)
         try:
             asyncio.run(_until_told(w, reading, analyst))
         finally:
+            analyst.close()
             ledger.close()
 
 
@@ -78,6 +82,10 @@ async def _until_told(w: Worker, reading: Reading, analyst: Analyst) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await run(faust_app(w.kafka, reading, analyst), stop)
+
+
+def _log(w: Worker, name: str) -> LogReader:
+    return LogReader(w.kafka, name, w.settings.loop.call_timeout * 2)
 
 
 def _ledger(w: Worker) -> KafkaLedger:

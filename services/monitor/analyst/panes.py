@@ -11,6 +11,7 @@ from functools import partial, reduce
 
 import msgspec
 
+from services.monitor.analyst.base import further
 from services.monitor.analyst.kept import Kept
 from shared.core.monitor_records import Scorecard, Sums, scorecard_key
 from shared.core.scorecards import merge
@@ -59,7 +60,7 @@ def latest(
             continue
         key = scorecard_key(card)
         before = found.get(key)
-        if before is None or _further(card) > _further(before):
+        if before is None or further(card) > further(before):
             found[key] = card
     return [found[key] for key in sorted(found)]
 
@@ -101,8 +102,3 @@ def together(sums: Iterable[Sums]) -> Sums:
 def bare(sums: Sums) -> Sums:
     """Without features, groups, slices and pairs: what figures of the whole are made of, at a fifth of the price."""
     return msgspec.structs.replace(sums, features={}, groups={}, slices={}, pairs={}, flags={})
-
-
-def _further(card: Scorecard) -> tuple[int, bool, int, bool]:
-    # A replay may publish a card again, with a gap known by then: that is the one to believe.
-    return (card.offset, card.closed, card.watermark, not card.complete)

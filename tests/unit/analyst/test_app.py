@@ -2,11 +2,13 @@
 
 import contextlib
 from collections.abc import Sequence
+from random import Random
 
 import msgspec
 import pytest
 
-from services.monitor.analyst.app import Analyst, Around, Topics
+from services.monitor.analyst.app import Analyst, Around
+from services.monitor.analyst.inbox import Topics
 from services.monitor.analyst.ledger import Remembered, packed, unpacked
 from services.monitor.analyst.memory import Memory
 from services.monitor.analyst.saying import AGAIN, Sayings
@@ -15,7 +17,16 @@ from services.monitor.analyst.subjects import Subjects
 from shared.core.asks import Ask
 from shared.core.bundle import Manifest
 from shared.core.errors import Fenced, Indefinite, LogError, ModelRefused, Unavailable
-from shared.core.monitor_records import Account, ErrorBlock, RetrainRequest, Scorecard, account_key, scorecard_key
+from shared.core.monitor_records import (
+    Account,
+    ErrorBlock,
+    RetrainRequest,
+    Scorecard,
+    Verdict,
+    WindowFigures,
+    account_key,
+    scorecard_key,
+)
 from shared.core.ports import Block
 from shared.core.records import BundleRef, Rollout
 from shared.core.reference import Reference
@@ -23,9 +34,10 @@ from shared.core.rollout import RolloutTable
 from shared.runtime.health import Health
 from shared.testing.clock import ManualClock
 from shared.testing.metrics import RecordingMetrics
+from tests.support.fake_log import FakeLog
 from tests.support.looks import DAY, TERMS, account, blocks, days, subject
 
-ERRORS, ASKS, VERDICTS, RETRAIN = "p.errors", "p.asks", "p.verdicts", "p.retrain"
+CARDS, ERRORS, ASKS, VERDICTS, RETRAIN = "p.scorecards", "p.errors", "p.asks", "p.verdicts", "p.retrain"
 
 
 class FakeLedger:
@@ -102,7 +114,7 @@ class Rig:
         self.follower, self.registry = FakeFollower(*(versions or ("v1",))), Registry()
         self.health = Health(self.clock, max_turn_age=90, checks=("assignment", "model"))
         self.table: dict[bytes, bytes] = {}
-        self.sent = 0
+        self.logs = {name: FakeLog() for name in (CARDS, ERRORS, ASKS)}
         self.start()
 
     def start(self) -> None:
@@ -110,28 +122,39 @@ class Rig:
         around = Around(self.health, Showing(self.metrics), self.clock, lambda _: contextlib.nullcontext())
         subjects = Subjects(self.follower, self.registry, self.clock)
         sayings = Sayings(VERDICTS, RETRAIN, self.clock)
-        self.analyst = Analyst(TERMS, Topics(ERRORS, ASKS), self.ledger, subjects, sayings, around)
-        self.starts = dict(self.analyst.begin())
+        topics = Topics(CARDS, ERRORS, ASKS)
+        self.analyst = Analyst(TERMS, topics, self.logs.__getitem__, self.ledger, subjects, sayings, around)
+        self.analyst.begin()
 
-    def cards(self, until: int, **more: object) -> None:
-        """Cards and accounts of days, as Faust would put them into the table."""
+    def cards(self, until: int, *, lost: bool = False, **more: object) -> None:
+        """Cards and accounts of days on their topic and, unless they are lost, as Faust puts them into the table."""
         found: list[Scorecard | Account] = [*days(0, until, **more)]
         found += (account(day, part) for day in range(until) for part in (0, 1))
         for one in found:
             key = account_key(one) if isinstance(one, Account) else scorecard_key(one)
             value = msgspec.json.encode(one)
-            if self.analyst.keep(key, value, self.table.get(key)):
+            self.logs[CARDS].add(value, key)
+            if not lost and self.analyst.keep(key, value, self.table.get(key)):
                 self.table[key] = value
 
     def blocks(self, found: Sequence[ErrorBlock]) -> None:
         """Error blocks, one offset after the other."""
         for one in found:
-            self.analyst.take(ERRORS, self.sent, msgspec.json.encode(one))
-            self.sent += 1
+            self.logs[ERRORS].add(msgspec.json.encode(one))
+
+    def asks(self, *found: Ask) -> None:
+        """Operators' wishes."""
+        for one in found:
+            self.logs[ASKS].add(msgspec.json.encode(one))
+
+    def accuracies(self) -> list[float | None]:
+        """What was said last of the accuracy."""
+        found = (msgspec.json.decode(value, type=Verdict | WindowFigures) for value in self.ledger.of(VERDICTS))
+        return [one.value for one in found if isinstance(one, Verdict) and one.metric == "accuracy"][-1:]
 
     def turn(self) -> list[bytes]:
         """One turn."""
-        return self.analyst.turn(self.analyst.whole(self.table), {ERRORS: 0})
+        return self.analyst.turn(self.analyst.whole(self.table), 0)
 
 
 def risen() -> Rig:
@@ -168,12 +191,65 @@ def test_a_successor_goes_on_where_the_ledger_ends() -> None:
     """A new process reads on behind the last block that is in the memory; the same request is not made again."""
     rig = risen()
     rig.turn()
-    before = rig.ledger.kept
+    before, read = rig.ledger.kept, rig.logs[ERRORS]
     rig.start()
-    assert rig.starts == {ERRORS: rig.sent, ASKS: 0}
+    read.asked.clear()
     rig.turn()
+    assert read.asked == [len(read.entries)]
     assert rig.ledger.kept == before
     assert len(rig.ledger.requests()) == 1
+
+
+def test_blocks_that_come_while_another_one_takes_over_are_all_folded() -> None:
+    """Blocks come after the last turn of one process and before the first of the next: each is folded, and once."""
+    found, at_once = [*blocks(0, 14, 0.2, 1), *blocks(14, 20, 0.5, 2)], Rig()
+    at_once.cards(20)
+    at_once.blocks(found)
+    at_once.turn()
+    seed = Random().randrange(10_000)
+    print(f"seed {seed}")
+    dice, rig = Random(seed), Rig()
+    rig.cards(20)
+    while found:
+        rig.blocks([found.pop(0) for _ in range(min(len(found), dice.randrange(1, 40)))])
+        if dice.random() < 0.3:
+            rig.ledger.after = [Indefinite("timed out", transient=True)]
+        if dice.random() < 0.7:
+            rig.turn()
+        if dice.random() < 0.5:
+            rig.start()
+    rig.ledger.after = []
+    rig.turn()
+    watched, wanted = (one.ledger.kept.memory.watches["v1"] for one in (rig, at_once))
+    assert watched == wanted
+
+
+def test_cards_that_the_table_lost_are_read_from_their_topic() -> None:
+    """Faust loses what was on its way at a rebalance: figures are those of all cards all the same."""
+    rig, other = Rig(), risen()
+    other.turn()
+    rig.cards(12)
+    rig.blocks([*blocks(0, 14, 0.2, 1), *blocks(14, 20, 0.5, 2)])
+    rig.turn()
+    rig.cards(20, lost=True)
+    rig.analyst.begin()
+    rig.turn()
+    assert rig.accuracies() == other.accuracies()
+    assert len(rig.accuracies()) > 0
+
+
+def test_a_topic_that_cannot_be_read_is_read_at_the_next_turn() -> None:
+    """The broker stops answering amid cards, later amid blocks: nothing is lost, and nothing said of a half."""
+    rig, other = risen(), risen()
+    rig.logs[CARDS].fails = 1
+    assert rig.turn() == []
+    rig.logs[ERRORS].fails = 1
+    assert rig.turn() == []
+    assert rig.ledger.blocks == []
+    for one in (rig, other):
+        one.turn()
+    assert rig.ledger.kept == other.ledger.kept
+    assert rig.metrics.value("tailrace_analyst_turns_total", result="failed") == 2
 
 
 def test_who_is_fenced_says_no_more() -> None:
@@ -233,10 +309,14 @@ def test_of_a_key_the_furthest_card_counts() -> None:
 def test_values_that_cannot_be_read_are_left_out() -> None:
     """Garbage on `errors` and `asks` stops nothing, and is counted."""
     rig = risen()
-    rig.analyst.take(ERRORS, 9_999, b"\xff")
-    rig.analyst.take(ASKS, 0, b"[]")
+    rig.logs[ERRORS].add(b"\xff")
+    rig.logs[ASKS].add(b"[]")
+    rig.logs[CARDS].add(b"{", b"k")
     rig.turn()
     assert len(rig.ledger.requests()) == 1
+    assert rig.ledger.kept.memory.errors == len(rig.logs[ERRORS].entries) - 1
+    assert rig.metrics.value("tailrace_analyst_ignored_total", topic="errors") == 1
+    assert rig.metrics.value("tailrace_analyst_ignored_total", topic="scorecards") == 1
     assert rig.metrics.value("tailrace_analyst_ignored_total", topic="asks") == 1
 
 
@@ -244,8 +324,7 @@ def test_wishes_are_decided_on_one_a_turn_and_once() -> None:
     """Two operators ask: one request now, one after the cool-down, none twice; reasons stand in the requests."""
     rig = Rig()
     rig.cards(3)
-    for offset, reason in enumerate(("first", "second")):
-        rig.analyst.take(ASKS, offset, msgspec.json.encode(Ask(f"a{offset}", 1, reason)))
+    rig.asks(Ask("a0", 1, "first"), Ask("a1", 1, "second"))
     for _ in range(3):
         rig.turn()
     assert [one.block for one in rig.ledger.requests()] == ["a0: first"]
@@ -261,7 +340,7 @@ def test_while_nothing_is_in_force_wishes_wait() -> None:
     rig = Rig()
     rig.follower.table = RolloutTable()
     rig.cards(3)
-    rig.analyst.take(ASKS, 0, msgspec.json.encode(Ask("a0", 1, "now")))
+    rig.asks(Ask("a0", 1, "now"))
     rig.turn()
     assert (rig.ledger.requests(), rig.ledger.kept.asks) == ([], -1)
     rig.follower.table = FakeFollower("v1").table

@@ -60,9 +60,9 @@ def test_the_application_has_no_web_server_and_makes_no_topics(tmp_path: Path) -
     class Nobody:
         """An owner that is never asked."""
 
-        begin = keep = take = turn = wait = whole = None
+        begin = keep = turn = wait = whole = None
 
-    reading = Reading("tailrace.p.analyst", "p.scorecards", "p.analyst.cards", ("p.errors",), tmp_path / "d", 6.0, 1.0)
+    reading = Reading("tailrace.p.analyst", "p.scorecards", "p.analyst.cards", tmp_path / "d", 6.0, 1.0)
     owner: Any = Nobody()
     app = faust_app({"bootstrap.servers": "a:1, b:2"}, reading, owner)
     settings = app.conf
