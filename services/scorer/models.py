@@ -25,6 +25,7 @@ from shared.runtime.runtimes import load_runtime
 from shared.runtime.settings import Settings
 
 _AGAIN = 30.0  # seconds after which a refused bundle may be looked at again: the copy may have been mended
+_SOON = 2.0  # seconds between tries to fetch one that somebody waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class ModelStore:
         self._changed = threading.Condition()
         self._loaded: dict[BundleRef, LoadedModel] = {}
         self._refused: dict[BundleRef, tuple[str, float]] = {}
-        self._failed: dict[BundleRef, str] = {}
+        self._failed: dict[BundleRef, tuple[str, float]] = {}
         self._busy: set[BundleRef] = set()
 
     def ready(self) -> set[str]:
@@ -85,7 +86,6 @@ class ModelStore:
             if known or (ref in self._refused and self._clock.monotonic() - self._refused[ref][1] < _AGAIN):
                 return
             self._busy.add(ref)
-            self._failed.pop(ref, None)
         threading.Thread(target=self._work, args=(ref,), name=f"model-{ref.version}", daemon=True).start()
 
     def get(self, ref: BundleRef, timeout: float | None = None) -> LoadedModel:
@@ -112,7 +112,19 @@ class ModelStore:
                 raise Unavailable(f"version {ref.version} is still being loaded after {wait:g} s")
             if ref in self._refused:
                 raise ModelRefused(self._refused[ref][0])
-            raise Unavailable(self._failed.get(ref, f"version {ref.version} could not be loaded"))
+            raise Unavailable(self._failed.get(ref, (f"version {ref.version} could not be loaded", 0.0))[0])
+
+    def lacks(self, ref: BundleRef) -> str:
+        """Why a version cannot score now, in words; "" where it can. Begins to load it, or tries again now and then."""
+        with self._changed:
+            failed = self._failed.get(ref)
+        if failed is None or self._clock.monotonic() - failed[1] > _SOON:
+            self.prepare(ref)
+        with self._changed:
+            if ref in self._loaded:
+                return ""
+            why = self._refused.get(ref) or self._failed.get(ref)
+        return why[0] if why else f"version {ref.version} is being loaded"
 
     def forget(self, keep: set[BundleRef]) -> None:
         """Free every loaded model but these."""
@@ -131,6 +143,7 @@ class ModelStore:
         except Exception as error:  # noqa: BLE001 - a full disk or a bug here must not end the worker: it keeps its model
             failure = f"version {ref.version}: {error}"
         with self._changed:
+            self._failed.pop(ref, None)
             if model is not None:
                 self._loaded[ref] = model
                 self._refused.pop(ref, None)
@@ -139,7 +152,7 @@ class ModelStore:
                 self._refused[ref] = (why, self._clock.monotonic())
                 self._metrics.count("tailrace_model_refusals_total", reason=code_of(ModelRefused(why)))
             else:
-                self._failed[ref] = failure
+                self._failed[ref] = (failure, self._clock.monotonic())
             result = "loaded" if model is not None else "refused" if why else "failed"
             self._metrics.count("tailrace_model_loads_total", result=result)
             self._busy.discard(ref)

@@ -1,15 +1,24 @@
 """Which loaded model scores an epoch, and what is loaded ahead of need."""
 
+from dataclasses import replace
+
 from services.scorer.models import LoadedModel, ModelStore
 from services.scorer.step import Scoring
 from shared.core.codec import RecordCodec
-from shared.core.errors import ModelRefused
+from shared.core.errors import CannotScore, ModelRefused, Unavailable
 from shared.core.features import FeatureBuilder
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import BundleRef, Rollout
 from shared.core.rollout import RolloutTable
 from shared.core.scoring import Version
 from shared.runtime.health import Health
+
+
+def refs_of(rollout: Rollout) -> tuple[BundleRef, ...]:
+    """The bundles that a scorer needs where this rollout acts."""
+    if rollout.mode == "canary" and rollout.challenger is not None:
+        return rollout.champion, rollout.challenger
+    return (rollout.champion,)
 
 
 class Versions:
@@ -25,6 +34,8 @@ class Versions:
     def __init__(self, spec: PipelineSpec, codec: RecordCodec, store: ModelStore, health: Health) -> None:
         self._spec, self._codec, self._store, self._health = spec, codec, store, health
         self._ready: dict[int, Scoring] = {}
+        self.given_up: dict[str, str] = {}
+        """Why this worker stays out of the group, by version; empty while it takes part."""
         self.table = RolloutTable()
 
     def follow(self, table: RolloutTable) -> None:
@@ -36,26 +47,44 @@ class Versions:
                 self.announced(rollout)
 
     def announced(self, rollout: Rollout) -> None:
-        """A new value of `models`: load its bundle now, in the background, so that a barrier finds it ready."""
+        """A new value of `models`: load its bundles now, in the background, so that a barrier finds them ready.
+
+        Those of a shadow are no affair of scorers: it has workers of its own.
+        """
         self._ready.pop(rollout.epoch, None)
-        if rollout.state != "revoked":
-            self._store.prepare(rollout.champion)
+        if rollout.state != "revoked" and rollout.mode != "shadow":
+            for ref in refs_of(rollout):
+                self._store.prepare(ref)
 
     def scoring(self, epoch: int) -> Scoring:
-        """The model of an acting epoch; waits until it is loaded.
+        """The models of an acting epoch; waits until they are loaded, for `models.timeout` at most.
 
         Raises:
-            ModelRefused: it failed its checks, or nothing says what the epoch means.
-            Unavailable: it cannot be fetched now.
+            CannotScore: one failed its checks or cannot be fetched, or nothing says what the epoch means.
         """
         known = self._ready.get(epoch)
         if known is not None:
             return known
         rollout = self.table.get(epoch)
         if rollout is None:
-            raise ModelRefused(f"epoch {epoch} is in force but not in the models topic")
-        made = self._ready[epoch] = self._scoring(epoch, self._store.get(rollout.champion))
+            raise CannotScore(epoch, "it is in force but not in the models topic")
+        try:
+            models = [self._scoring(epoch, self._store.get(ref)) for ref in refs_of(rollout)]
+        except (ModelRefused, Unavailable) as error:
+            raise CannotScore(epoch, str(error)) from error
+        made = models[0] if len(models) == 1 else replace(models[0], challenger=models[1], share=rollout.share)
+        self._ready[epoch] = made
         return made
+
+    def lacking(self, epoch: int = 0) -> dict[str, str]:
+        """Why this worker could not score where an epoch acts, by version; asked for, they are loaded.
+
+        Args:
+            epoch: 0: the newest in force. Where nothing is in force, nothing is lacking.
+        """
+        rollout = self.table.acting(epoch) if epoch else self.table.newest_active()
+        refs = () if rollout is None else refs_of(rollout)
+        return {ref.version: why for ref in refs if (why := self._store.lacks(ref))}
 
     def acts(self, epoch: int) -> int:
         """The epoch that acts where this one did: itself, or a lower one once it is revoked."""
@@ -73,10 +102,13 @@ class Versions:
         if newest is None:
             self._health.set("model", False, "no version is in force: run `tailrace train PIPELINE`")
             return
-        version = newest.champion.version
-        refused = self._store.refused().get(version)
-        ready = version in self._store.ready()
-        self._health.set("model", ready, f"version {version} " + ("is loaded" if ready else refused or "is loading"))
+        versions, ready = [ref.version for ref in refs_of(newest)], self._store.ready()
+        wrong = {**{v: "is loading" for v in versions if v not in ready}, **self._refused(versions), **self.given_up}
+        said = "; ".join(f"version {v} {why}" for v, why in wrong.items())
+        self._health.set("model", not wrong, said or " and ".join(f"version {v} is loaded" for v in versions))
+
+    def _refused(self, versions: list[str]) -> dict[str, str]:
+        return {v: why for v, why in self._store.refused().items() if v in versions}
 
     def _keep(self, acting: set[int]) -> None:
         """Free models that neither act nor wait: all below the lowest acting epoch but the one before it."""
@@ -84,8 +116,11 @@ class Versions:
             return
         floor = min(acting)
         spare = max((r.epoch for r in self.table if r.state == "active" and r.epoch < floor), default=floor)
-        wanted: set[BundleRef] = {r.champion for r in self.table if r.epoch >= spare and r.state != "revoked"}
+        needed = (r for r in self.table if r.epoch >= spare and r.state != "revoked" and r.mode != "shadow")
+        wanted = {ref for rollout in needed for ref in refs_of(rollout)}
         self._store.forget(wanted)
+        for ref in wanted:  # one that was announced again just now may have been let go as the table was looked at
+            self._store.prepare(ref)
         self._ready = {e: s for e, s in list(self._ready.items()) if e >= spare}
 
     def _scoring(self, epoch: int, model: LoadedModel) -> Scoring:

@@ -72,3 +72,16 @@ class Fenced(Fatal):
 
 class ModelRefused(TailraceError):
     """A model bundle failed its checks; the message says which one."""
+
+
+class CannotScore(TailraceError):
+    """This worker has not got what an epoch in force means. Others may, so it must not keep the partitions.
+
+    Args:
+        epoch: which one.
+        why: in words.
+    """
+
+    def __init__(self, epoch: int, why: str) -> None:
+        super().__init__(f"epoch {epoch} cannot be scored here: {why}")
+        self.epoch = epoch

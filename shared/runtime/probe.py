@@ -61,6 +61,7 @@ class Probe:
         self.epochs: dict[int, int] = {}
         self.lag = 0
         self.committed_records = 0
+        self.by_version: dict[MetricName, Counter[str]] = {}
         self._untold, self._told_at = 0, float("-inf")
 
     def turned(self, lag: int, bounds: Bounds, records: int) -> None:
@@ -152,6 +153,8 @@ class Probe:
         """What the step wants counted of a batch that is durable."""
         for one in counts:
             self._metrics.count(one.metric, one.value, **one.labels)
+            if "version" in one.labels:
+                self.by_version.setdefault(one.metric, Counter())[one.labels["version"]] += one.value
 
     def marks(self, partition: int, high: int, stable: int) -> None:
         """The partition's high watermark and last stable offset, every few seconds."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -238,7 +238,17 @@ def redis_address(settings: RedisSettings) -> RedisAddress:
     return RedisAddress(settings.url, settings.username, password, settings.ca_file)
 
 
-def run_worker(loop: Loop) -> None:
+class Runs(Protocol):
+    """A loop, or what runs several of them."""
+
+    def run(self) -> None:
+        """Until stopped."""
+
+    def stop(self) -> None:
+        """Come to an end in order. Called from a signal handler."""
+
+
+def run_worker(loop: Runs) -> None:
     """Run a loop until SIGTERM or SIGINT; the batch in hand is finished first."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())

@@ -19,7 +19,7 @@ from shared.core.features import FeatureBuilder, Floats
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Part, Result
 from shared.core.privacy import Redactor
-from shared.core.records import BundleRef, Observation, Position, Prediction, Rollout
+from shared.core.records import BundleRef, Headers, Observation, Position, Prediction, Rollout
 from shared.core.rollout import in_canary, version_for
 from shared.core.scoring import Version
 from shared.core.semconv import NullTracer
@@ -92,7 +92,7 @@ def messages_of(n: int, **odd: Any) -> list[MemoryMessage]:
         key = f"depot-{i % 37}"
         weight = odd.get(f"at{i}", (i % 10) / 10)
         body = {"id": f"r{i}", "depot": key, "at": START + i, "weight": weight, "carrier": "A", "phone": "1"}
-        headers = [("traceparent", b"00-%032d-%016d-01" % (i, i))]
+        headers: Headers = [("traceparent", b"00-%032d-%016d-01" % (i, i))]
         made.append(
             MemoryMessage(Position("records", i % 2, i), key.encode(), json.dumps(body).encode(), headers, START)
         )
