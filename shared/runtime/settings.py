@@ -148,6 +148,19 @@ class MonitorSettings(Section, frozen=True, kw_only=True):
     turn: Seconds = 2.0
 
 
+class ArchiveSettings(Section, frozen=True, kw_only=True):
+    """Where outcomes are archived: a folder, or a URL that fsspec knows; without `url` it is in the state folder.
+
+    Days of event time older than `retention` (such as `400d`; empty: kept for good) before the newest one are removed.
+    What is not yet in a complete file is written every `flush` seconds. `range` counts where an archive is begun.
+    """
+
+    url: str = ""
+    retention: str = ""
+    flush: Seconds = 10.0
+    range: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """All settings of a process."""
 
@@ -162,6 +175,7 @@ class Settings(Section, frozen=True, kw_only=True):
     worker: WorkerSettings = WorkerSettings()
     privacy: PrivacySettings = PrivacySettings()
     monitor: MonitorSettings = MonitorSettings()
+    archive: ArchiveSettings = ArchiveSettings()
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[str]]:

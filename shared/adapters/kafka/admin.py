@@ -100,6 +100,15 @@ class KafkaAdmin:
             for name, topic in there.items()
         }
 
+    def generation(self, name: str) -> str:
+        """Eight digits of the topic's id: a topic that is deleted and made again has others.
+
+        Raises:
+            UserError: nothing answers, or there is no such topic.
+        """
+        asked = self._client.describe_topics(TopicCollection([name]), request_timeout=self._timeout)
+        return f"{self._wait(asked[name], name).topic_id.get_most_significant_bits() & (2**64 - 1):016x}"[:8]
+
     def create(self, wanted: Sequence[WantedTopic]) -> None:
         """Create topics; one that came to be meanwhile is fine. Waits until all are really there.
 
