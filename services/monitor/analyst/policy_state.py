@@ -49,12 +49,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):
-    """A verdict that stands: since when, with which block it began, when evidence last held it up."""
+    """A verdict that stands: since when, with which block it began, when evidence held it up last, in what words."""
 
     level: Level
     since: int
     block: str
     seen: int
+    words: str = ""
 
 
 class Wish(msgspec.Struct, frozen=True, array_like=True):

@@ -24,10 +24,7 @@ def judged(state: State, findings: Iterable[Finding], terms: PolicyTerms) -> tup
     for finding in findings:
         before = standing.get(finding.metric, Standing("ok", state.now, "", state.now))
         after = standing[finding.metric] = _after(before, finding, state.now, terms)
-        reasons = [finding.words]
-        if finding.level is not None and RANK[after.level] > RANK[finding.level]:
-            reasons.append(f"{after.level} until this has lasted for {terms.settle // 1_000:,} s of event time")
-        reasons += _void(state, finding, terms)
+        reasons = [*_why(after, finding, terms), *_void(state, finding, terms)]
         verdicts.append(
             Verdict(
                 version=state.version, metric=finding.metric, trigger=finding.trigger, verdict=after.level,
@@ -43,10 +40,22 @@ def _after(before: Standing, finding: Finding, now: int, terms: PolicyTerms) -> 
         return before
     rise = RANK[finding.level] - RANK[before.level]
     if rise == 0:
-        return msgspec.structs.replace(before, seen=now)
+        return msgspec.structs.replace(before, seen=now, words=finding.words)
     if rise < 0 and now - before.seen < terms.settle:
         return before
-    return Standing(finding.level, now, finding.block or str(finding.window[0]), now)
+    return Standing(finding.level, now, finding.block or str(finding.window[0]), now, finding.words)
+
+
+def _why(standing: Standing, finding: Finding, terms: PolicyTerms) -> Iterator[str]:
+    """What holds a verdict up, first; where that was found before, what is found now explains nothing of it."""
+    if RANK[standing.level] <= RANK[finding.level or "ok"]:
+        yield finding.words
+        return
+    if standing.words:
+        yield standing.words
+    yield f"now: {finding.words}"
+    if finding.level is not None:
+        yield f"{standing.level} until this has lasted for {terms.settle // 1_000:,} s of event time"
 
 
 def _void(state: State, finding: Finding, terms: PolicyTerms) -> Iterator[str]:

@@ -265,7 +265,11 @@ def test_verdicts_fall_only_when_nothing_held_them_up_for_a_while() -> None:
     looks = [_look(T0 + t, _find("missing", level)) for t, level in zip(times, levels, strict=True)]
     _, _, made = _run(looks)
     assert [one.verdicts[0].verdict for one in made] == ["alarm", "alarm", "alarm", "ok"]
-    assert len(made[1].verdicts[0].reasons) == 2
+    assert made[1].verdicts[0].reasons == (
+        "missing",
+        "now: missing",
+        "alarm until this has lasted for 86,400 s of event time",
+    )
     assert [one.verdicts[0].since - T0 for one in made] == [0, 0, 0, 2 * DAY]
 
 
