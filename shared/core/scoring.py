@@ -18,6 +18,10 @@ from shared.core.ports import Found
 from shared.core.records import SCHEMA_VERSION, Prediction
 
 _encode = msgspec.json.Encoder().encode
+OBSERVATION = b'{"type":"observation"'
+"""How an observation begins in the journal; labels and ticks begin otherwise."""
+SHADOW_END = b',"shadow":true}'
+"""How a shadow's observation ends, so that shadows pass over their own without taking them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +139,16 @@ class ObservationWriter:
         n: records in the batch.
         digest: the model's full digest.
         body: makes a record's bytes fit to leave the service; None where they are as they came.
+        shadow: whether they are a shadow's.
     """
 
-    def __init__(self, found: Found, n: int, digest: str, body: Callable[[bytes], bytes | None] | None) -> None:
+    def __init__(
+        self, found: Found, n: int, digest: str, body: Callable[[bytes], bytes | None] | None, *, shadow: bool = False
+    ) -> None:
         self._body = body
-        self._head = b'{"type":"observation","v":%d,"prediction":' % SCHEMA_VERSION
+        self._head = OBSERVATION + b',"v":%d,"prediction":' % SCHEMA_VERSION
         self._digest = b',"digest":"' + digest.encode() + b'","logged":'
-        self._end = b',"shadow":false}'
+        self._end = SHADOW_END if shadow else b',"shadow":false}'
         self._lookups = self._encoded(found, n)
 
     def encode(

@@ -60,6 +60,11 @@ def scorers(order: Order) -> list[Program]:
     return [_worker(order, "services.scorer.main", f"scorer-{name}-{slot}", slot) for slot in range(order.workers)]
 
 
+def shadow(order: Order) -> list[Program]:
+    """The process that scores what is in the journal with a challenger that is only tried."""
+    return [_worker(order, "services.scorer.shadow.main", f"shadow-{order.pipeline.name}", 0)]
+
+
 def feature_writer(order: Order) -> list[Program]:
     """The process that writes features from their topic into Redis."""
     return [_worker(order, "services.ingest.features.main", f"features-{order.pipeline.name}", 0)]
@@ -88,13 +93,20 @@ def analyst(order: Order) -> list[Program]:
     return [_worker(order, "services.monitor.analyst.main", f"analyst-{order.pipeline.name}", 0)]
 
 
+def archiver(order: Order) -> list[Program]:
+    """The process that archives outcomes."""
+    return [_worker(order, "services.retrainer.archive.main", f"archiver-{order.pipeline.name}", 0)]
+
+
 SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "scorer": scorers,
+    "shadow": shadow,
     "features": feature_writer,
     "aggregates": aggregates,
     "labels": label_router,
     "observer": observers,
     "analyst": analyst,
+    "archiver": archiver,
 }
 
 

@@ -1,9 +1,6 @@
 """A canary's step: each record as its own version alone would have scored it, in the order they came."""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,109 +8,16 @@ import numpy as np
 import pytest
 
 from services.scorer.speeds import Speeds
-from services.scorer.step import ScorerStep, Scoring
 from shared.core import reasons
-from shared.core.bundle import Column
-from shared.core.codec import RecordCodec
-from shared.core.features import FeatureBuilder, Floats
-from shared.core.pipeline import PipelineSpec
-from shared.core.ports import Part, Result
-from shared.core.privacy import Redactor
-from shared.core.records import BundleRef, Headers, Observation, Position, Prediction, Rollout
+from shared.core.features import Floats
+from shared.core.records import Observation, Position, Prediction, Rollout
 from shared.core.rollout import in_canary, version_for
-from shared.core.scoring import Version
-from shared.core.semconv import NullTracer
 from shared.runtime.isolate import isolate
 from shared.testing.clock import ManualClock
 from shared.testing.log import MemoryMessage
-from shared.testing.metrics import RecordingMetrics
 from tests.support.bundles import START
-from tests.support.linear import NothingFound
 from tests.support.spec import make_spec
-
-A, B = BundleRef("1", "file:///a", "a" * 64), BundleRef("2", "file:///b", "b" * 64)
-SHARE = 0.4
-NAN_AT, BREAKS_AT = 77.0, 88.0
-
-
-class Model:
-    """The late share from the weight: of B another one. B has no answer to one weight, and breaks at another."""
-
-    def __init__(self, version: str) -> None:
-        self._version = version
-
-    def predict(self, matrix: Floats) -> Any:
-        """See `Runtime`."""
-        weights = matrix[:, 0].astype(np.float64)
-        if self._version == "2" and (weights == BREAKS_AT).any():
-            raise ZeroDivisionError
-        late = 0.5 + np.tanh(weights) / (2 if self._version == "1" else 4)
-        if self._version == "2":
-            late[weights == NAN_AT] = np.nan
-        return np.stack([1 - late, late], axis=1)
-
-
-def make_step(spec: PipelineSpec, epoch_of: dict[int, BundleRef] | None = None) -> ScorerStep:
-    """A step whose epochs are these versions; without any, each is a canary of both."""
-    codec = RecordCodec(spec)
-
-    def scoring(epoch: int) -> Scoring:
-        ref = (epoch_of or {}).get(epoch, A)
-        columns = [Column("weight", "numeric"), Column("stops", "numeric")]
-        version = Version(epoch, ref.version, ref.digest, spec.labels.classes, 0.5)
-        return Scoring(version, FeatureBuilder(spec, codec, columns), Model(ref.version))
-
-    def both(epoch: int) -> Scoring:
-        return replace(
-            scoring(epoch), challenger=replace(scoring(epoch), version=other(epoch), runtime=Model("2")), share=SHARE
-        )
-
-    def other(epoch: int) -> Version:
-        return replace(scoring(epoch).version, version=B.version, digest=B.digest)
-
-    redactor = Redactor(spec.privacy, spec.record, b"0123456789abcdef")
-    metrics = RecordingMetrics()
-    return ScorerStep(
-        spec,
-        codec,
-        NothingFound(),
-        both if epoch_of is None else scoring,
-        redactor,
-        ("predictions", "journal"),
-        metrics,
-        NullTracer(metrics),
-    )
-
-
-def messages_of(n: int, **odd: Any) -> list[MemoryMessage]:
-    """Records of many entities in two partitions; `odd` has weights by the record's number."""
-    made = []
-    for i in range(n):
-        key = f"depot-{i % 37}"
-        weight = odd.get(f"at{i}", (i % 10) / 10)
-        body = {"id": f"r{i}", "depot": key, "at": START + i, "weight": weight, "carrier": "A", "phone": "1"}
-        headers: Headers = [("traceparent", b"00-%032d-%016d-01" % (i, i))]
-        made.append(
-            MemoryMessage(Position("records", i % 2, i), key.encode(), json.dumps(body).encode(), headers, START)
-        )
-    return made
-
-
-def part_of(messages: Sequence[MemoryMessage], epoch: int) -> Part:
-    """All of them under one epoch."""
-    return Part(messages, [m.headers() for m in messages], epoch)
-
-
-def by_topic(result: Result, topic: str, kind: type[Any]) -> list[tuple[Any, Any, Any, Any]]:
-    """(value, key, headers, partition) of each message of a topic, in order."""
-    return [
-        (msgspec.json.decode(value or b"", type=kind), key, headers, partition)
-        for block in result.blocks
-        if block.topic == topic
-        for value, key, headers, partition in zip(
-            block.values, block.keys, block.headers or (), block.partitions or (), strict=True
-        )
-    ]
+from tests.support.steps import BREAKS_AT, NAN_AT, SHARE, A, B, by_topic, make_step, messages_of, part_of
 
 
 @pytest.mark.parametrize("sample", [1.0, 0.5])
@@ -175,7 +79,7 @@ def test_a_version_answers_for_its_own_rejects() -> None:
     assert counted["tailrace_predictions_total", "2"] == canaries - 3
     assert counted["tailrace_predictions_total", "1"] == 299 - canaries
     poison = next(r for r in result.rejects if r.reason == reasons.POISON)
-    assert poison.detail.startswith("ZeroDivisionError in predict (test_canary_step.py:")
+    assert poison.detail.startswith("ZeroDivisionError in predict (steps.py:")
 
 
 class Slow:
