@@ -1,11 +1,12 @@
 """The golden test: known records by the one path to the matrix, and a runtime's answers held against known scores."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.core.bundle import Golden, Manifest
+from shared.core.bundle import Column, Golden
 from shared.core.bundle_checks import refusal
 from shared.core.codec import RecordCodec
 from shared.core.features import FeatureBuilder, Floats
@@ -15,7 +16,14 @@ from shared.core.ports import Found
 Scores = NDArray[np.float64]
 
 
-def golden_matrix(golden: Golden, manifest: Manifest, spec: PipelineSpec) -> Floats:
+class HasColumns(Protocol):
+    """A manifest, or what will become one."""
+
+    @property
+    def columns(self) -> Sequence[Column]: ...  # noqa: D102 - an attribute
+
+
+def golden_matrix(golden: Golden, manifest: HasColumns, spec: PipelineSpec) -> Floats:
     """The matrix of the golden records, (n, d) float32, made by the scorer's own code.
 
     Raises:

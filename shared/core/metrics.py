@@ -11,10 +11,14 @@ from typing import Final, Literal, Protocol
 from shared.core import reasons
 from shared.core.metric_rows import Kind, Metric, counter, gauge, histogram
 from shared.core.monitor_metrics import MONITOR_METRICS, MonitorMetricName
+from shared.core.retraining_metrics import RETRAINING_METRICS, RetrainingMetricName
+from shared.core.rollout_metrics import ROLLOUT_METRICS, RolloutMetricName
 
 Outcome = Literal["prediction", "feature", "routed", "folded", "shadowed", "archived"]
 MetricName = Literal[
     MonitorMetricName,
+    RetrainingMetricName,
+    RolloutMetricName,
     "tailrace_records_total",
     "tailrace_dead_letters_total",
     "tailrace_batches_total",
@@ -118,6 +122,8 @@ _LOOKUPS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
     {
         **MONITOR_METRICS,  # type: ignore[dict-item] # keys of mappings are invariant; a test holds names and rows together
+        **RETRAINING_METRICS,  # type: ignore[dict-item] # the same
+        **ROLLOUT_METRICS,  # type: ignore[dict-item] # the same
         "tailrace_records_total": counter(
             "Records whose outcome was committed.",
             "pipeline",
@@ -170,8 +176,8 @@ METRICS: Final[Mapping[MetricName, Metric]] = MappingProxyType(
             status="matched corrected late orphaned duplicate conflicting unsampled",
         ),
         "tailrace_archive_writes_total": counter(
-            "Files of the archive that were written, by what is in them, and writes that failed.",
-            what="range tail failed",
+            "Files of the archive: ranges and tails written, entries that were no outcomes, writes that failed.",
+            what="range tail invalid failed",
         ),
         "tailrace_journal_entries_total": counter(
             "Entries of the journal that are no labels, and what was peculiar about observations.",

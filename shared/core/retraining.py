@@ -39,7 +39,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     last: int
 
 
-class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="training", tag_field="type"):
     """One training, or why a request got none; on `trainings`, keyed by its id. `changed` is wall time in ms.
 
     *declined*: none. *running*: being fitted and judged. *passed*: the gate let it through, and `challenger` is
@@ -73,7 +73,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Fit(self.kind, self.at, self.window, self.request, self.number)
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Book(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="book", tag_field="type"):
     """All that is remembered, on `trainings` under the key `book`.
 
     `requests` and `verdicts` are the last offsets that are in it, `now` the largest event time seen. `running` is the

@@ -1,0 +1,121 @@
+"""What a training learns from: archive and earlier history, by the declared policy, without what was spoiled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.retrainer.archive.store import archive_url
+from services.retrainer.archived import Archived, load_archived, merged, select
+from services.retrainer.challenge import Material
+from services.retrainer.dataset import Dataset, Files, bound, load_dataset, take
+from shared.adapters.history import history_files
+from shared.core.codec import RecordCodec
+from shared.core.pipeline import PipelineSpec
+from shared.core.pipeline_base import Duration
+from shared.core.pipeline_loop import RetrainingSpec
+from shared.core.retraining import OF_LABELS, OF_RECORDS, Span, Training, spoiled_at
+from shared.runtime.settings import Settings
+
+Progress = Callable[[str], None]
+
+
+class HasHistory(Protocol):
+    """A pipeline and its folder."""
+
+    @property
+    def spec(self) -> PipelineSpec: ...  # noqa: D102 - an attribute
+    @property
+    def folder(self) -> Path: ...  # noqa: D102 - the same
+
+
+def material_of(
+    pipeline: HasHistory, settings: Settings, training: Training, spoiled: Sequence[Span], champion: str, cache: Path,
+    say: Progress,
+) -> Material:  # fmt: skip
+    """Everything that one training needs.
+
+    Args:
+        pipeline: whose.
+        settings: where the archive is.
+        training: what it is a training of: as known at `at`, and for the candidate as known `gate.holdout` before.
+        spoiled: spans in which a fault stood; their records and labels teach nothing.
+        champion: the version whose predictions are wanted.
+        cache: where the files of a history hook are.
+        say: told in a line what is being done.
+
+    Raises:
+        UserError: the history cannot be read.
+        Unavailable: the archive cannot be read now.
+    """
+    spec, codec = pipeline.spec, RecordCodec(pipeline.spec)
+    files = _files(pipeline, cache, say)
+    then = training.at - round(spec.retraining.gate.holdout * 1_000)
+
+    def known(at: int) -> tuple[Dataset, Archived]:
+        where = archive_url(settings)
+        archived = load_archived(spec, codec, where, begin=None, until=at, as_known=at, progress=say)
+        whole = _whole(spec, codec, files, archived, at, say)
+        return select(_sound(whole, spoiled), _policy(spec, training), at), archived
+
+    say(f"what was known {spec.retraining.gate.holdout / 86_400:g} days before")
+    candidate, _ = known(then)
+    say("what is known now")
+    full, archived = known(training.at)
+    said = zip(archived.ids, archived.versions, archived.predictions, strict=True)
+    return Material(candidate, full, {name: told for name, version, told in said if version == champion})
+
+
+def _files(pipeline: HasHistory, cache: Path, say: Progress) -> Files | None:
+    history = pipeline.spec.history
+    if not (history.hook or history.records):
+        return None
+    found = history_files(pipeline, cache, say=say)
+    return Files(found.records, found.features, found.labels)
+
+
+def _whole(
+    spec: PipelineSpec, codec: RecordCodec, files: Files | None, archived: Archived, at: int, say: Progress
+) -> Dataset:
+    """The archive, and the history of before it began: that is the past that nobody scored."""
+    if files is None:
+        return archived.data
+    ends = [at, *([int(archived.data.times[0])] if len(archived.data) else [])]
+    if (declared := bound(spec.history.train_until, "history.train_until")) is not None:
+        ends.append(declared)
+    if not len(archived.data):
+        say("the archive is empty: there is only the history")
+    history = load_dataset(spec, codec, files, until=min(ends), progress=say)
+    return merged(history, archived.data) if len(archived.data) else history
+
+
+def _policy(spec: PipelineSpec, training: Training) -> RetrainingSpec:
+    """The declared policy with the window of this training."""
+    window = None if training.window is None else Duration(training.window / 1_000)
+    data = "recent" if training.window is not None else spec.retraining.data
+    return msgspec.structs.replace(spec.retraining, window=window, data=data)
+
+
+def _sound(data: Dataset, spoiled: Sequence[Span]) -> Dataset:
+    """Without records of spans in which records were not what they seem, and labels that came while labels were not."""
+    if not spoiled:
+        return data
+    spans = tuple(spoiled)
+    good = [
+        not (spoiled_at(spans, OF_RECORDS, at) or spoiled_at(spans, OF_LABELS, known))
+        for at, known in zip(data.times.tolist(), data.known.tolist(), strict=True)
+    ]
+    return subset(data, np.flatnonzero(np.array(good, dtype=np.bool_)))
+
+
+def subset(data: Dataset, index: NDArray[np.intp]) -> Dataset:
+    """Some of the records, in their order."""
+    places = index.tolist()
+    return replace(
+        data, rows=[data.rows[i] for i in places], found=take(data.found, places), y=data.y[index],
+        times=data.times[index], known=data.known[index],
+    )  # fmt: skip
