@@ -98,6 +98,11 @@ def archiver(order: Order) -> list[Program]:
     return [_worker(order, "services.retrainer.archive.main", f"archiver-{order.pipeline.name}", 0)]
 
 
+def rollout(order: Order) -> list[Program]:
+    """The process that brings versions into force, and takes them back."""
+    return [_worker(order, "services.retrainer.rollout.main", f"rollout-{order.pipeline.name}", 0)]
+
+
 SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "scorer": scorers,
     "shadow": shadow,
@@ -106,6 +111,7 @@ SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "labels": label_router,
     "observer": observers,
     "analyst": analyst,
+    "rollout": rollout,
     "archiver": archiver,
 }
 
