@@ -180,6 +180,8 @@ def begun(book: Book, terms: ScheduleTerms) -> tuple[Book, Training | None]:
     chosen = book.waiting or fit
     if chosen is None or (book.faults and chosen.kind != "manual"):
         return book, None
+    if chosen is fit and not fit.number:  # an alarm that was kept counts from now on, not from the end of its training
+        after = msgspec.structs.replace(after, acted=fit.at, alarmed=fit.at)
     waiting = None if chosen is book.waiting else book.waiting
     name = f"{chosen.cause}-{chosen.number}" if chosen.number else chosen.cause
     training = Training(

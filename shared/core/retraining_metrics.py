@@ -26,7 +26,7 @@ RETRAINING_METRICS: Final[Mapping[RetrainingMetricName, Metric]] = {
         "The gate's answers; `not_judged` passed without enough labels to compare.",
         decision="passed refused not_judged",
     ),
-    "tailrace_requests_refused_total": counter("Values on `retrain` that were no requests, by what is wrong.", "reason"),
+    "tailrace_requests_refused_total": counter("Values on `retrain` that were no requests, by reason.", "reason"),
     "tailrace_retrainer_active": gauge("Whether this retrainer works (1), or waits for another one to go (0)."),
     "tailrace_retrainer_event_time_seconds": gauge(
         "The largest event time that requests and verdicts have told, in seconds since 1970 UTC."
