@@ -98,7 +98,7 @@ def test_whatever_dies_says_the_same(world: Callable[..., World]) -> None:
     feed, analysts = Feed(w, dice), Analysts(w, QUICK)
     found = [*errors(0, ROSE, 0.2, seed), *errors(ROSE, LAST, 0.5, seed + 1)]
     cards, taken = list[Card](), 0
-    analysts.start()
+    first = analysts.start()
     analysts.kill()  # before it has taken anything over
     for day in range(0, LAST, STEP):
         cards = stream(0, day + STEP, wrong=0.2 if day < ROSE else 0.5)
@@ -116,12 +116,14 @@ def test_whatever_dies_says_the_same(world: Callable[..., World]) -> None:
     assert "errors" in {one.trigger for one in analysts.requests()}
     assert {one.window for one in analysts.then()} <= {T0 + day * DAY for day in range(LAST)}
     assert len(analysts.then()) == len({one.window for one in analysts.then()})
-    frozen(analysts)
+    second = frozen(analysts)
     cards = stream(0, LAST + 1, wrong=0.5)
     more = errors(LAST, LAST + 1, 0.5, seed + 2)
     feed.send(cards, more)
     agree(analysts, cards, [*found, *more])
     assert sound(analysts)[: len(before)] == before
+    # Who wakes and is told that it was succeeded ends, and is started again after a while.
+    until(lambda: all('"live":true' in get(one, "/live") for one in (first, second)), "both to live", 90)
     for slot in (0, 1):
         w.supervisor.stop([analysts.name(slot)])
     states = {status.name: status.last_code for status in w.supervisor.status()}
@@ -134,8 +136,8 @@ def test_whatever_dies_says_the_same(world: Callable[..., World]) -> None:
     assert len(sound(analysts)) == len(analysts.requests())
 
 
-def frozen(analysts: Analysts) -> None:
-    """Freeze the one that works until another has taken over, and let it wake."""
+def frozen(analysts: Analysts) -> str:
+    """Freeze the one that works until another has taken over, and let it wake; the address of the other."""
     address = analysts.start(1)
     until(lambda: '"live":true' in get(address, "/live"), "the second one in the group", 60)
     working, other = (0, 1) if analysts.taken(1) == 0 else (1, 0)
@@ -143,6 +145,7 @@ def frozen(analysts: Analysts) -> None:
     analysts.signal(working, signal.SIGSTOP)
     until(lambda: analysts.taken(other) > taken, "the other one at work", 60)
     analysts.signal(working, signal.SIGCONT)
+    return address
 
 
 def test_it_goes_on_without_a_bundle_and_an_operator_asks(world: Callable[..., World]) -> None:

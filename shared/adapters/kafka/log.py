@@ -34,6 +34,7 @@ class LogReader:
     ) -> None:
         self._topic, self._timeout, self._bad = topic, timeout, bad
         self._reasons = Reasons(conf)
+        self._refused: KafkaError | None = None
         own = {
             "group.id": "tailrace-log",  # the client wants one; it is never joined and nothing is committed
             "enable.auto.commit": False,
@@ -41,8 +42,9 @@ class LogReader:
             "auto.offset.reset": "earliest",  # what has been deleted by now is gone
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 10,
+            "topic.metadata.propagation.max.ms": int(timeout * 250),  # a topic that is not there is said in time
         }
-        self._consumer = Consumer({**own, **conf, "error_cb": self._reasons.heard})
+        self._consumer = Consumer({**own, **conf, "error_cb": self._heard})
 
     def since(self, offset: int) -> Iterator[list[Entry]]:
         """What can be read from this offset on, up to the end as of this call or later; in pieces, none empty.
@@ -53,12 +55,15 @@ class LogReader:
         Raises:
             Unavailable: the broker does not answer in time, or lacks the topic, or the right to read it.
         """
+        self._refused = None
         self._consumer.assign([TopicPartition(self._topic, 0, offset)])
         try:
             ended, deadline = False, time.monotonic() + self._timeout
             while not ended:
                 found = self._consumer.consume(_MANY, 0.1)
                 ends = [self._is_end(message) for message in found]
+                if self._refused is not None:
+                    raise self._refusal(self._refused)
                 ended = any(ends)
                 entries = [entry for message in found for entry in _entries(message)]
                 if entries:
@@ -77,25 +82,29 @@ class LogReader:
         self._consumer.close()
 
     def _is_end(self, message: Message) -> bool:
-        """Whether this is the end.
-
-        Raises:
-            Unavailable: it is an error that no waiting mends.
-        """
         error = message.error()
-        if error is None or error.code() == _END:
-            return error is not None
-        if error.code() in FORBIDDEN:
-            raise Unavailable(f"topic {self._topic}: {error.str()}; {RIGHTS}")
-        if error.code() in _UNKNOWN:
-            raise Unavailable(f"topic {self._topic}: {error.str()}; run `tailrace topics apply PIPELINE`")
-        self._bad(error.str())
-        return False
+        if error is not None and error.code() != _END:
+            self._heard(error)
+            self._bad(error.str())
+        return error is not None and error.code() == _END
+
+    def _heard(self, error: KafkaError) -> None:
+        """An error of the client; it calls this, too. What concerns the topic is not mended by waiting."""
+        if error.code() in FORBIDDEN | _UNKNOWN:
+            self._refused = error
+        else:
+            self._reasons.heard(error)
+
+    def _refusal(self, error: KafkaError) -> Unavailable:
+        remedy = RIGHTS if error.code() in FORBIDDEN else "run `tailrace topics apply PIPELINE`"
+        return Unavailable(f"topic {self._topic}: {error.str()}; {remedy}")
 
     def _late(self) -> Unavailable:
         said = f"{self._topic} could not be read to its end: nothing came for {self._timeout:g} s"
-        code = KafkaError._TIMED_OUT  # noqa: SLF001 - a public code
-        return Unavailable(str(self._reasons.error(said, code, self._timeout)))
+        code = KafkaError.NO_ERROR  # of the call itself nothing is known but that it took too long
+        return Unavailable(
+            str(self._reasons.error(said, code, self._timeout)) if self._reasons.explains(code) else f"kafka: {said}"
+        )
 
 
 def _entries(message: Message) -> Iterator[Entry]:
