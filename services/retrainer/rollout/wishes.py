@@ -54,6 +54,8 @@ def corrections(table: RolloutTable, state: PlanState, wish: Wish, busy: str) ->
     last = previous(table)
     if last and wish.aliases.get(PREVIOUS) != last and _there(wish, last):
         ops.append(Op(PREVIOUS, last))
+    elif not last and wish.aliases.get(PREVIOUS) == champion:
+        ops.append(Op(PREVIOUS))
     challenger = wish.aliases.get(CHALLENGER, "")
     if challenger and challenger != busy and _done(table, state, wish, challenger, champion):
         ops.append(Op(CHALLENGER))
