@@ -14,7 +14,7 @@ import numpy as np
 from services.retrainer.archive.names import ERASED, TAIL, TERMS, Log, Part, day_of, parse
 from services.retrainer.archive.rows import SCHEMA, VERSION
 from shared.adapters.files import Folder, no_mark
-from shared.adapters.parquet import Table, UnreadableError, decode, encode, joined, numbers, take, values
+from shared.adapters.parquet import Schema, Table, UnreadableError, decode, encode, joined, numbers, take, values
 from shared.core.errors import UserError
 from shared.runtime.model_files import state_folder
 from shared.runtime.settings import Settings
@@ -75,13 +75,16 @@ class Archive:
             UserError: what says so cannot be understood; names the file.
             Unavailable: it cannot be read or written now.
         """
-        try:
-            content = self.folder.read(TERMS)
-        except FileNotFoundError:
+        if self.span() is None:
             self.folder.write(TERMS, msgspec.json.encode(Terms(span)))
-            content = self.folder.read(TERMS)  # of two that begin at once, one is believed by both
+        return self.span() or span  # of two that begin at once, one is believed by both
+
+    def span(self) -> int | None:
+        """The range that was settled; None where nothing was begun. Raises as `begin`."""
         try:
-            return msgspec.json.decode(content, type=Terms).range
+            return msgspec.json.decode(self.folder.read(TERMS), type=Terms).range
+        except FileNotFoundError:
+            return None
         except msgspec.DecodeError as error:
             where = f"{self.folder.url}/{TERMS}"
             raise UserError(f"{where}: {error}", remedy="name another folder, or mend it") from None
@@ -93,15 +96,15 @@ class Archive:
             found = [one for one in found if not one.part.day or days[0] <= one.part.day <= days[1]]
         return sorted(found, key=lambda one: (not one.part.day, one.part))
 
-    def table(self, name: str) -> Table:
-        """The rows of a file.
+    def table(self, name: str, schema: Schema = SCHEMA) -> Table:
+        """The rows of a file; with `schema` only those columns.
 
         Raises:
             FileNotFoundError: it is gone.
             UnreadableError: it is no file of an archive.
             UserError: it is of a newer version than this program.
         """
-        rows, said = decode(self.folder.read(name), SCHEMA)
+        rows, said = decode(self.folder.read(name), schema)
         version = said.get("tailrace.v", "")
         if not version.isdecimal():
             raise UnreadableError("it was not written by an archiver")
