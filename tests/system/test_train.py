@@ -114,7 +114,8 @@ def test_epochs_are_announced_in_order(kafka: str, spec: PipelineSpec) -> None:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=kafka))
     with pytest.raises(Unavailable, match="topics apply"), announcing(spec, settings, SystemClock()):
         pass
-    _create(kafka, f"{spec.name}.models")
+    for name in ("models", "plans"):
+        _create(kafka, f"{spec.name}.{name}")
     one, two = BundleRef("1", "http://x/1", "a" * 64), BundleRef("2", "http://x/2", "b" * 64)
     seen: list[tuple[int, str]] = []
     for refs in ((one,), (two, two), (one,)):

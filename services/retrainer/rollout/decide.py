@@ -114,6 +114,24 @@ def withdrawn(version: str, table: RolloutTable, now_ms: int, reason: str) -> li
     return [moved(r, "revoked", now_ms, reason) for r in hit]
 
 
+def taken_back(version: str, table: RolloutTable, now_ms: int, reason: str) -> list[Rollout]:
+    """The same, as far as it can be: of a version that is the oldest in force, too, only what came after all others.
+
+    So a champion that came back (1, then 2, then 1 again) can be taken back once more, and 2 acts.
+
+    Raises:
+        RolloutRefused: no other version is left.
+    """
+    try:
+        return withdrawn(version, table, now_ms, reason)
+    except RolloutRefused:
+        others = [r.epoch for r in table if r.state == "active" and r.mode != "shadow" and not names(r, version)]
+        newer = [r for r in table if r.state != "revoked" and names(r, version) and r.epoch > max(others, default=0)]
+        if not others or not newer:
+            raise
+        return [moved(r, "revoked", now_ms, reason) for r in newer]
+
+
 def revoked(version: str, table: RolloutTable, now_ms: int, reason: str) -> list[Rollout]:
     """The same, by an operator's command.
 

@@ -16,8 +16,8 @@ from services.retrainer.rollout.decide import (
     names,
     next_epoch,
     readiness,
+    taken_back,
     versions_of,
-    withdrawn,
 )
 from services.retrainer.rollout.evidence import Evidence
 from services.retrainer.rollout.steps import Step, Terms
@@ -72,7 +72,7 @@ def _harm(view: View, rollout: Rollout) -> Move | None:
     version = versions_of(rollout)[-1]
     words = f"rolled back ({worst.name}): {worst.words}"
     try:
-        gone = withdrawn(version, view.table, view.now, words)
+        gone = taken_back(version, view.table, view.now, words)
     except RolloutRefused:  # nothing below it could act: it stays, and the next wish can replace it
         return None
     figures = {"value": worst.value, "threshold": worst.threshold}
@@ -162,7 +162,7 @@ def _refused(view: View, waiting: Rollout, version: str, words: str) -> Move:
         mine = [r for r in view.table if r.state == "announced" and names(r, version)]
         gone = [moved(r, "revoked", view.now, words) for r in mine]
         return Move("refuse", words, version, tuple(gone), state, "refused")
-    gone = withdrawn(version, view.table, view.now, words)
+    gone = taken_back(version, view.table, view.now, words)
     active = any(old.state == "active" for r in gone if (old := view.table.get(r.epoch)) is not None)
     return Move("withdraw" if active else "refuse", words, version, tuple(gone), state, "refused")
 

@@ -9,6 +9,7 @@ import msgspec
 
 from services.retrainer.rollout.books import KafkaBooks
 from services.retrainer.rollout.control import RolloutControl
+from services.retrainer.rollout.verdict import METRIC
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.announcer import Announcer
 from shared.adapters.kafka.config import client_config
@@ -21,6 +22,14 @@ from shared.core.topics import topic
 from shared.runtime.clock import SystemClock
 from shared.runtime.follow import RolloutFollower, applications_from
 from shared.runtime.settings import Settings, read_secret
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """A verdict, as far as it concerns us; windows' figures on the same topic have no metric."""
+
+    version: str
+    metric: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -124,3 +133,16 @@ def rollout_picture(spec: PipelineSpec, settings: Settings) -> list[dict[str, An
         }
         for r in table
     ]
+
+
+def last_words(spec: PipelineSpec, settings: Settings) -> dict[str, str]:
+    """What the controller said last of each version, on `verdicts`.
+
+    Raises:
+        Unavailable: Kafka cannot be reached, or the topic does not exist.
+    """
+    conf, timeout = client_config(settings.kafka, read_secret), settings.loop.call_timeout * 2
+    decode = msgspec.json.Decoder(_Word).decode
+    with closing(TableReader(conf, topic(spec.name, "verdicts"), timeout)) as reader:
+        words = [decode(value) for value in reader.to_end()]
+    return {word.version: "; ".join(word.reasons) for word in words if word.metric == METRIC}
