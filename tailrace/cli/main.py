@@ -12,20 +12,8 @@ from shared.core.errors import LogError, TailraceError, Unavailable, UserError
 # In the order in which a newcomer needs them.
 NOUNS = (
     *("demo", "stack", "init", "validate", "topics", "generate", "train", "replay", "scorer", "features", "rollout"),
-    *(
-        "models",
-        "dlq",
-        "aggregates",
-        "monitor",
-        "ask",
-        "archive",
-        "contract",
-        "doctor",
-        "bench",
-        "verify",
-        "verify_rollout",
-    ),
-    "settings",
+    *("models", "dlq", "aggregates", "monitor", "ask", "archive", "contract", "doctor", "bench", "verify"),
+    *("verify_rollout", "settings"),
 )
 # What any write may meet, wherever it stands: the user's to mend.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
