@@ -135,16 +135,21 @@ def _life(attempt: str) -> tuple[str, str]:
 
 
 def provenance(e: Evidence) -> Finding:
-    """I8: each prediction names the version in force at its position, its digest, and the ages of its features."""
+    """I8: each prediction names the version in force at its position, its digest, and the ages of its features.
+
+    In a canary's epoch that is the version of its key, and the challenger's predictions say that they are of a canary.
+    """
     begun = {(a.partition, a.epoch): a.offset for a in e.applications}
     cases = []
     for row, made in e.predictions:
         epoch = e.epoch_at(row.at)
-        ref = e.refs.get(epoch)
+        ref, canary = e.owed(epoch, made.key), e.canaries.get(epoch)
         if ref is None or (made.epoch, made.version, made.digest) != (epoch, ref.version, ref.digest[:16]):
             cases.append(f"{row.at}: by version {made.version}, epoch {made.epoch}; in force was epoch {epoch}")
         elif begun.get((row.at[0], epoch), 1 << 62) > row.at[1]:
             cases.append(f"{row.at}: by epoch {epoch}, which `rollouts` lets begin later")
+        elif ("canary" in made.flags) != (canary is not None and ref == canary.challenger):
+            cases.append(f"{row.at}: by version {made.version}, with the flags {made.flags}")
         elif e.spec.lookups and set(made.ages or ()) != set(e.spec.lookups):
             cases.append(f"{row.at}: without the ages of its features")
     return _found(cases)

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from shared.core.pipeline import PipelineSpec
-from shared.core.records import Application, Barrier, BundleRef, Prediction
+from shared.core.records import Application, Barrier, BundleRef, Prediction, Rollout
+from shared.core.rollout import version_for
 from tailrace.proof.material import place_of
 from tailrace.proof.tape import CONTROL, OUTCOMES, Position, Row
 from tailrace.proof.trail import Told
@@ -40,7 +41,8 @@ class Evidence:
     """All of it.
 
     `after`, `live` and `raw` are the outputs as seen by a read_committed reader afterwards, by one during the faults,
-    and by a read_uncommitted one. `offsets` has (Unix ms, committed offset by partition) as seen during the faults.
+    and by a read_uncommitted one. `refs` has the champion of each epoch, `canaries` those epochs that have
+    two versions. `offsets` has (Unix ms, committed offset by partition) as seen during the faults.
     """
 
     spec: PipelineSpec
@@ -53,6 +55,7 @@ class Evidence:
     offsets: Sequence[tuple[int, Mapping[int, int]]]
     refs: Mapping[int, BundleRef]
     applications: Sequence[Application] = field(default_factory=list)
+    canaries: Mapping[int, Rollout] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> dict[Position, Input]:
@@ -87,6 +90,11 @@ class Evidence:
         """How many different committed messages are the outcome of a position, whoever of the two readers saw them."""
         places = {row.place: row.at for row in (*self.after, *self.live) if row.topic in OUTCOMES}
         return Counter(places.values())
+
+    def owed(self, epoch: int, key: str) -> BundleRef | None:
+        """The version that an epoch means for a key, as predictions name it; None where it means none."""
+        canary = self.canaries.get(epoch)
+        return self.refs.get(epoch) if canary is None else version_for(canary, key)
 
     def epoch_at(self, at: Position) -> int:
         """The epoch that the barriers in `records` put into force at a position."""

@@ -52,6 +52,7 @@ def gather(
     raw = read_back(scene, OUTPUTS, committed=False, keep=lambda *_: False)
     outputs = [row for row in after if row.topic in OUTPUTS]
     applications = [msgspec.json.decode(r.value or b"", type=Application) for r in outputs if r.topic == "rollouts"]
+    epochs = active(scene)
     evidence = Evidence(
         spec=scene.pipeline.spec,
         guarantee=guarantee,
@@ -61,8 +62,9 @@ def gather(
         raw=raw,
         attempts=attempts_of(read_trails(scene.trails), scene.name),
         offsets=offsets,
-        refs={epoch: one.champion for epoch, one in active(scene).items()},
+        refs={epoch: one.champion for epoch, one in epochs.items()},
         applications=applications,
+        canaries={epoch: one for epoch, one in epochs.items() if one.mode == "canary"},
     )
     return evidence, [row for row in outputs if row.topic == "journal" and row.value is not None]
 
@@ -81,13 +83,13 @@ def read_back(scene: Scene, names: tuple[str, ...], *, committed: bool, keep: Ke
 
 
 def active(scene: Scene) -> dict[int, Rollout]:
-    """What epochs mean that were ever in force, by epoch."""
+    """What epochs mean that were ever in force, by epoch; a shadow's is never."""
     reader = TableReader(scene.conf, topic(scene.name, "models"), _MODELS_S)
     try:
         table = [msgspec.json.decode(value, type=Rollout) for value in reader.to_end()]
     finally:
         reader.close()
-    return {one.epoch: one for one in table if one.state == "active"}
+    return {one.epoch: one for one in table if one.state == "active" and one.mode != "shadow"}
 
 
 def save(home: Path, keep: Path | None, say: Callable[[str], None]) -> None:

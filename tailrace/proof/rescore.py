@@ -42,14 +42,15 @@ def right(e: Evidence, sample: Sequence[Row]) -> tuple[Finding, int]:
         The finding, and how many were scored again.
     """
     decode = msgspec.json.Decoder(_Seen).decode
-    seen: dict[int, list[tuple[Row, _Seen]]] = {}
+    seen: dict[BundleRef, list[tuple[Row, _Seen]]] = {}
     for row in sample:
         one = decode(row.value or b"")
-        seen.setdefault(one.prediction.epoch, []).append((row, one))
+        if (ref := e.owed(one.prediction.epoch, one.prediction.key)) is not None:
+            seen.setdefault(ref, []).append((row, one))
     cases, n = [], 0
-    for epoch, rows in sorted(seen.items()):
+    for ref, rows in seen.items():
         known = [(row, one) for row, one in rows if row.at in e.inputs]
-        again = _Again(e.spec, e.refs[epoch])
+        again = _Again(e.spec, ref)
         matrix = again.matrix([e.inputs[row.at].value for row, _ in known], [one.lookups for _, one in known])
         n += len(known)
         for i, ((row, one), score) in enumerate(zip(known, again.scores(matrix), strict=True)):

@@ -8,7 +8,7 @@ from zlib import crc32
 import pytest
 
 from shared.core.pipeline_file import decode
-from shared.core.records import Application, BundleRef
+from shared.core.records import Application, BundleRef, Rollout
 from tailrace.proof.checks import CHECKS, aborted_rows
 from tailrace.proof.evidence import Attempt, Evidence, attempts_of
 from tailrace.proof.material import identity, place_of
@@ -154,6 +154,26 @@ def test_each_breach_is_found(plant: Callable[[Evidence], Evidence], invariant: 
     e = plant(clean())
     assert invariant in broken(e)
     assert CHECKS[invariant](e).examples
+
+
+@pytest.mark.parametrize(
+    ("share", "flags", "breaches"),
+    [(1.0, ("canary",), set()), (1.0, (), {"I8"}), (0.0, ("canary",), {"I8"}), (0.0, (), {"I8"})],
+)
+def test_in_a_canary_the_key_decides(share: float, flags: tuple[str, ...], breaches: set[str]) -> None:
+    """Version 2 of epoch 2 is right for keys of the challenger's share alone, and must say that it is a canary's."""
+    e = clean()
+    refs = {1: e.refs[1], 2: e.refs[1]}
+    canary = Rollout("shop", 2, e.refs[1], "active", challenger=e.refs[2], mode="canary", share=share)
+    after = []
+    for one in e.after:
+        if one.topic == "predictions" and one.at == (0, 4):
+            body = json.loads(one.value or b"")
+            after.append(one._replace(value=json.dumps({**body, "flags": flags}).encode()))
+        else:
+            after.append(one)
+    found = replace(e, refs=refs, canaries={2: canary}, after=after)
+    assert broken(found) == breaches
 
 
 def test_an_outcome_of_no_record_is_a_breach() -> None:
