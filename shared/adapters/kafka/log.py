@@ -6,13 +6,15 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from shared.adapters.kafka.reasons import FORBIDDEN, RIGHTS, Reasons
+from shared.adapters.kafka.reasons import RIGHTS, Reasons
 from shared.core.errors import Unavailable
 
 Entry = tuple[int, bytes, bytes]
 """Offset, key and value."""
 _MANY = 1_000
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})  # noqa: SLF001 - public codes
+_FORBIDDEN = KafkaError.TOPIC_AUTHORIZATION_FAILED
+_NO_MATTER = KafkaError.GROUP_AUTHORIZATION_FAILED  # the group is never joined, and needs no right
 _END = KafkaError._PARTITION_EOF  # noqa: SLF001 - the same
 
 
@@ -90,13 +92,13 @@ class LogReader:
 
     def _heard(self, error: KafkaError) -> None:
         """An error of the client; it calls this, too. What concerns the topic is not mended by waiting."""
-        if error.code() in FORBIDDEN | _UNKNOWN:
+        if error.code() == _FORBIDDEN or error.code() in _UNKNOWN:
             self._refused = error
-        else:
+        elif error.code() != _NO_MATTER:
             self._reasons.heard(error)
 
     def _refusal(self, error: KafkaError) -> Unavailable:
-        remedy = RIGHTS if error.code() in FORBIDDEN else "run `tailrace topics apply PIPELINE`"
+        remedy = RIGHTS if error.code() == _FORBIDDEN else "run `tailrace topics apply PIPELINE`"
         return Unavailable(f"topic {self._topic}: {error.str()}; {remedy}")
 
     def _late(self) -> Unavailable:
