@@ -12,7 +12,7 @@ from shared.core.errors import LogError, TailraceError, Unavailable, UserError
 # In the order in which a newcomer needs them.
 NOUNS = (
     *("demo", "stack", "init", "validate", "topics", "generate", "train", "replay", "scorer", "features", "rollout"),
-    *("models", "dlq", "aggregates", "monitor", "ask", "archive", "contract", "doctor", "bench", "verify"),
+    *("models", "dlq", "aggregates", "monitor", "ask", "archive", "backtest", "contract", "doctor", "bench", "verify"),
     *("verify_rollout", "settings"),
 )
 # What any write may meet, wherever it stands: the user's to mend.
