@@ -1,168 +1,17 @@
 """The analyst at work, with a ledger that fails: what it remembers and what it says are one, whatever happens."""
 
-import contextlib
-from collections.abc import Sequence
-from random import Random
-
 import msgspec
 import pytest
 
-from services.monitor.analyst.app import Analyst, Around
-from services.monitor.analyst.inbox import Topics
 from services.monitor.analyst.ledger import Remembered, packed, unpacked
 from services.monitor.analyst.memory import Memory
-from services.monitor.analyst.saying import AGAIN, Sayings
-from services.monitor.analyst.showing import Showing
-from services.monitor.analyst.subjects import Subjects
+from services.monitor.analyst.saying import AGAIN
 from shared.core.asks import Ask
-from shared.core.bundle import Manifest
-from shared.core.errors import Fenced, Indefinite, LogError, ModelRefused, Unavailable
-from shared.core.monitor_records import (
-    Account,
-    ErrorBlock,
-    RetrainRequest,
-    Scorecard,
-    Verdict,
-    WindowFigures,
-    account_key,
-    scorecard_key,
-)
-from shared.core.ports import Block
-from shared.core.records import BundleRef, Rollout
-from shared.core.reference import Reference
+from shared.core.errors import Fenced, Indefinite, ModelRefused, Unavailable
+from shared.core.monitor_records import account_key, scorecard_key
 from shared.core.rollout import RolloutTable
-from shared.runtime.health import Health
-from shared.testing.clock import ManualClock
-from shared.testing.metrics import RecordingMetrics
-from tests.support.fake_log import FakeLog
-from tests.support.looks import DAY, TERMS, account, blocks, days, subject
-
-CARDS, ERRORS, ASKS, VERDICTS, RETRAIN = "p.scorecards", "p.errors", "p.asks", "p.verdicts", "p.retrain"
-
-
-class FakeLedger:
-    """Keeps what is written; fails as it is told to, before or after it was written."""
-
-    def __init__(self) -> None:
-        self.kept, self.blocks = Remembered(), list[Block]()
-        self.opened = 0
-        self.before: list[LogError] = []
-        self.after: list[LogError] = []
-
-    def open(self) -> Remembered:
-        """What was written last."""
-        self.opened += 1
-        return self.kept
-
-    def write(self, kept: Remembered, blocks: Sequence[Block]) -> None:
-        """Keep it, as bytes would."""
-        if self.before:
-            raise self.before.pop()
-        self.kept = unpacked(packed(kept))
-        self.blocks.extend(blocks)
-        if self.after:
-            raise self.after.pop()
-
-    def of(self, topic: str) -> list[bytes]:
-        """What was said on a topic."""
-        return [value or b"" for block in self.blocks if block.topic == topic for value in block.values]
-
-    def requests(self) -> list[RetrainRequest]:
-        """All that was asked for."""
-        return [msgspec.json.decode(value, type=RetrainRequest) for value in self.of(RETRAIN)]
-
-
-class FakeFollower:
-    """`models`, with what is put into it; out of reach while it is told so."""
-
-    def __init__(self, *versions: str) -> None:
-        refs = enumerate((BundleRef(one, f"http://r/{one}", "0" * 64) for one in versions), 1)
-        self.table = RolloutTable(Rollout("p", epoch, ref, "active") for epoch, ref in refs)
-        self.away = False
-
-    def refresh(self, to_end: bool = False) -> RolloutTable:  # noqa: FBT001,FBT002 - as the port has it
-        """Nothing new, or no answer."""
-        del to_end
-        if self.away:
-            raise Unavailable("kafka: gone")
-        return self.table
-
-
-class Registry:
-    """Bundles; `missing` maps a version to what asking for it raises."""
-
-    def __init__(self) -> None:
-        self.missing: dict[str, Exception] = {}
-        self.asked: list[str] = []
-
-    def __call__(self, ref: BundleRef) -> tuple[Manifest, Reference]:
-        """A bundle's content."""
-        self.asked.append(ref.version)
-        if ref.version in self.missing:
-            raise self.missing[ref.version]
-        reference = subject(ref.version).reference
-        assert reference is not None
-        manifest = Manifest("p", ref.version, "binary", (), (), "onnx", {}, 0.5, 0, 0, 0, 0, metrics={"accuracy": 0.8})
-        return manifest, reference
-
-
-class Rig:
-    """An analyst with everything around it."""
-
-    def __init__(self, *versions: str) -> None:
-        self.clock, self.ledger, self.metrics = ManualClock(), FakeLedger(), RecordingMetrics()
-        self.follower, self.registry = FakeFollower(*(versions or ("v1",))), Registry()
-        self.health = Health(self.clock, max_turn_age=90, checks=("assignment", "model"))
-        self.table: dict[bytes, bytes] = {}
-        self.logs = {name: FakeLog() for name in (CARDS, ERRORS, ASKS)}
-        self.start()
-
-    def start(self) -> None:
-        """A new process with the same ledger."""
-        around = Around(self.health, Showing(self.metrics), self.clock, lambda _: contextlib.nullcontext())
-        subjects = Subjects(self.follower, self.registry, self.clock)
-        sayings = Sayings(VERDICTS, RETRAIN, self.clock)
-        topics = Topics(CARDS, ERRORS, ASKS)
-        self.analyst = Analyst(TERMS, topics, self.logs.__getitem__, self.ledger, subjects, sayings, around)
-        self.analyst.begin()
-
-    def cards(self, until: int, *, lost: bool = False, **more: object) -> None:
-        """Cards and accounts of days on their topic and, unless they are lost, as Faust puts them into the table."""
-        found: list[Scorecard | Account] = [*days(0, until, **more)]
-        found += (account(day, part) for day in range(until) for part in (0, 1))
-        for one in found:
-            key = account_key(one) if isinstance(one, Account) else scorecard_key(one)
-            value = msgspec.json.encode(one)
-            self.logs[CARDS].add(value, key)
-            if not lost and self.analyst.keep(key, value, self.table.get(key)):
-                self.table[key] = value
-
-    def blocks(self, found: Sequence[ErrorBlock]) -> None:
-        """Error blocks, one offset after the other."""
-        for one in found:
-            self.logs[ERRORS].add(msgspec.json.encode(one))
-
-    def asks(self, *found: Ask) -> None:
-        """Operators' wishes."""
-        for one in found:
-            self.logs[ASKS].add(msgspec.json.encode(one))
-
-    def accuracies(self) -> list[float | None]:
-        """What was said last of the accuracy."""
-        found = (msgspec.json.decode(value, type=Verdict | WindowFigures) for value in self.ledger.of(VERDICTS))
-        return [one.value for one in found if isinstance(one, Verdict) and one.metric == "accuracy"][-1:]
-
-    def turn(self) -> list[bytes]:
-        """One turn."""
-        return self.analyst.turn(self.analyst.whole(self.table), 0)
-
-
-def risen() -> Rig:
-    """Twenty days; in the last six half of the labels are wrong."""
-    rig = Rig()
-    rig.cards(20)
-    rig.blocks([*blocks(0, 14, 0.2, 1), *blocks(14, 20, 0.5, 2)])
-    return rig
+from tests.support.analyst_rig import ASKS, CARDS, ERRORS, VERDICTS, FakeFollower, Rig, risen
+from tests.support.looks import DAY, TERMS, account, days
 
 
 def test_a_turn_that_was_not_written_comes_again_with_the_same_id() -> None:
@@ -198,58 +47,6 @@ def test_a_successor_goes_on_where_the_ledger_ends() -> None:
     assert read.asked == [len(read.entries)]
     assert rig.ledger.kept == before
     assert len(rig.ledger.requests()) == 1
-
-
-def test_blocks_that_come_while_another_one_takes_over_are_all_folded() -> None:
-    """Blocks come after the last turn of one process and before the first of the next: each is folded, and once."""
-    found, at_once = [*blocks(0, 14, 0.2, 1), *blocks(14, 20, 0.5, 2)], Rig()
-    at_once.cards(20)
-    at_once.blocks(found)
-    at_once.turn()
-    seed = Random().randrange(10_000)
-    print(f"seed {seed}")
-    dice, rig = Random(seed), Rig()
-    rig.cards(20)
-    while found:
-        rig.blocks([found.pop(0) for _ in range(min(len(found), dice.randrange(1, 40)))])
-        if dice.random() < 0.3:
-            rig.ledger.after = [Indefinite("timed out", transient=True)]
-        if dice.random() < 0.7:
-            rig.turn()
-        if dice.random() < 0.5:
-            rig.start()
-    rig.ledger.after = []
-    rig.turn()
-    watched, wanted = (one.ledger.kept.memory.watches["v1"] for one in (rig, at_once))
-    assert watched == wanted
-
-
-def test_cards_that_the_table_lost_are_read_from_their_topic() -> None:
-    """Faust loses what was on its way at a rebalance: figures are those of all cards all the same."""
-    rig, other = Rig(), risen()
-    other.turn()
-    rig.cards(12)
-    rig.blocks([*blocks(0, 14, 0.2, 1), *blocks(14, 20, 0.5, 2)])
-    rig.turn()
-    rig.cards(20, lost=True)
-    rig.analyst.begin()
-    rig.turn()
-    assert rig.accuracies() == other.accuracies()
-    assert len(rig.accuracies()) > 0
-
-
-def test_a_topic_that_cannot_be_read_is_read_at_the_next_turn() -> None:
-    """The broker stops answering amid cards, later amid blocks: nothing is lost, and nothing said of a half."""
-    rig, other = risen(), risen()
-    rig.logs[CARDS].fails = 1
-    assert rig.turn() == []
-    rig.logs[ERRORS].fails = 1
-    assert rig.turn() == []
-    assert rig.ledger.blocks == []
-    for one in (rig, other):
-        one.turn()
-    assert rig.ledger.kept == other.ledger.kept
-    assert rig.metrics.value("tailrace_analyst_turns_total", result="failed") == 2
 
 
 def test_who_is_fenced_says_no_more() -> None:
