@@ -138,21 +138,32 @@ def _first(code: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int6
 
 def _read(archive: Archive, begin: int | None, until: int, progress: Progress) -> tuple[Table, tuple[str, ...]]:
     """All rows of the days that may matter, each offset once; and the files that are none."""
-    files = archive.files(days=("" if begin is None else day_of(begin), day_of(until)))
-    progress(f"reading {len(files):,} files of {archive.folder.url}")
-    tables: dict[tuple[str, str], list[Table]] = {}
-    ignored: list[str] = []
-    for one in files:
+    days = "" if begin is None else day_of(begin), day_of(until)
+    tables: dict[str, Table | None] = {}
+    progress(f"reading {archive.folder.url}")
+    while True:
         try:
-            tables.setdefault(one.part.log[:2], []).append(archive.table(one.name))
-        except UnreadableError as error:
-            ignored.append(one.name)
-            progress(f"warning: {archive.folder.url}/{one.name} is ignored: {error}")
-        except FileNotFoundError:  # a tail whose range was completed meanwhile, or a day beyond retention
-            return _read(archive, begin, until, progress)
-    logs = [once(joined(of)) for _, of in sorted(tables.items())]
-    rows = joined([table_of(0, ())[0], *logs])
-    return archive.kept(rows, archive.erased()), tuple(ignored)
+            files = archive.files(days=days)
+            for one in files:
+                if one.name not in tables:
+                    tables[one.name] = _table(archive, one.name, progress)
+            break
+        except FileNotFoundError:  # a tail whose range was completed meanwhile, a day beyond retention: look again
+            continue
+    logs: dict[tuple[str, str], list[Table]] = {}
+    for one in files:
+        if (table := tables[one.name]) is not None:
+            logs.setdefault(one.part.log[:2], []).append(table)
+    rows = joined([table_of(0, ())[0], *(once(joined(of)) for _, of in sorted(logs.items()))])
+    return archive.kept(rows, archive.erased()), tuple(one.name for one in files if tables[one.name] is None)
+
+
+def _table(archive: Archive, name: str, progress: Progress) -> Table | None:
+    try:
+        return archive.table(name)
+    except UnreadableError as error:
+        progress(f"warning: {archive.folder.url}/{name} is ignored: {error}")
+        return None
 
 
 def _records(

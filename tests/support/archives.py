@@ -11,7 +11,7 @@ from services.retrainer.archive.names import Log
 from services.retrainer.archive.step import Archiving, Terms
 from services.retrainer.archive.store import Archive
 from shared.adapters.files import no_mark
-from shared.adapters.parquet import Table, joined, values
+from shared.adapters.parquet import Schema, Table, joined, values
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Message
 from shared.core.records import Committed, Note, Position
@@ -22,6 +22,7 @@ from tests.support.journals import DAY, HOUR, T0, label, observation, value_of
 
 TOPIC, GENERATION, SPAN = "parcels.outcomes", "0123abcd", 10
 Key = tuple[int, int]
+PLACE: Schema = {"partition": "int", "offset": "int"}
 
 
 def log_of(partition: int) -> Log:
@@ -113,8 +114,12 @@ class Rig:
 
 def rows(archive: Archive, *, tails: bool = True) -> list[Key]:
     """(partition, offset) of every row in every file, sorted; a row that stands twice is there twice."""
-    found = [archive.table(one.name) for one in archive.files() if tails or one.part.day]
-    return sorted(key for table in found for key in keys(table))
+    while True:
+        try:
+            found = [archive.table(one.name, PLACE) for one in archive.files() if tails or one.part.day]
+            return sorted(key for table in found for key in keys(table))
+        except FileNotFoundError:  # a tail that was replaced meanwhile
+            continue
 
 
 def keys(table: Table) -> list[Key]:
