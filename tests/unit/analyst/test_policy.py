@@ -280,3 +280,37 @@ def test_the_clock_begins_with_event_time() -> None:
     assert (requests, state.started) == ([], T0)
     _, requests, _ = _run([_look(0), _look(T0), _look(T0 + 7 * DAY)], terms)
     assert [one.trigger for one in requests] == ["schedule"]
+
+
+def test_an_alarm_after_the_clock_waits_for_the_cooldown_only() -> None:
+    """The clock asks on day 7; a rise two days later asks at once, the next one only a period after that."""
+    terms = PolicyTerms(cooldown=DAY, alarm_period=7 * DAY, every=7 * DAY)
+    rises = {9: "0/1", 11: "0/2"}
+    looks = [
+        _look(T0 + i * DAY, _find("errors", "alarm" if i in rises else "ok", T0 + i * DAY, block=rises.get(i, "")))
+        for i in range(17)
+    ]
+    _, requests, _ = _run(looks, terms)
+    assert [(one.trigger, (one.at - T0) // DAY) for one in requests] == [("schedule", 7), ("errors", 9), ("errors", 16)]
+
+
+def test_the_clock_asks_while_an_alarm_is_kept() -> None:
+    """A new version answers the kept alarm; where none comes, the alarm asks when its period is over."""
+    terms = PolicyTerms(cooldown=DAY, alarm_period=20 * DAY, every=7 * DAY)
+
+    def looks(swap: int | None) -> list[Evidence]:
+        alarms = {0: "0/1", 3: "0/2"}
+        return [
+            _look(
+                T0 + i * DAY, _find("errors", "alarm" if i in alarms else "ok", T0 + i * DAY, block=alarms.get(i, "")),
+                version="v2" if swap is not None and i > swap else "v1",
+            )
+            for i in range(22)
+        ]  # fmt: skip
+
+    _, kept, _ = _run(looks(None), terms)
+    assert [(one.trigger, (one.at - T0) // DAY) for one in kept] == [
+        ("errors", 0), ("schedule", 7), ("schedule", 14), ("errors", 20),
+    ]  # fmt: skip
+    _, answered, _ = _run(looks(8), terms)
+    assert "errors" not in [one.trigger for one in answered[1:]]
