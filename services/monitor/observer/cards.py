@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from services.monitor.observer.join import CardKey, Findings
+from services.monitor.observer.findings import CardKey, Findings
 from services.monitor.observer.scorecard import Summer
 from services.monitor.observer.watermark import Terms
 from shared.core.monitor_records import Scorecard, Sums

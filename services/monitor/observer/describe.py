@@ -44,25 +44,13 @@ class Describer:
         self._spec, self._profiles = spec, profiles
         wanted = {f.source for f in spec.features if not f.lookup} | set(spec.monitoring.slices)
         self._codec = RecordCodec(_narrow(spec, wanted))
-        self._decode = msgspec.json.Decoder(self._codec.row_type).decode
+        self.row_type = self._codec.row_type
+        """Of a record, as far as features and slices need it."""
         self._cuts = [tuple(cuts) for cuts in spec.monitoring.slices.values()]
         self._slices = [(self._codec.getter(name), _placer(cuts)) for name, cuts in spec.monitoring.slices.items()]
         self._nowhere = tuple(place(None) for _, place in self._slices)
         self._features = {feature.name: feature for feature in spec.features}
         self._versions: dict[str, tuple[FeatureBuilder, ProfileBins, Profile]] = {}
-
-    def rows(self, records: Sequence[msgspec.Raw]) -> list[Row | None]:
-        """The fields of each record that features and slices need; None where they cannot be read."""
-        try:
-            return list(map(self._decode, records))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return list(map(self._row, records))
-
-    def _row(self, record: msgspec.Raw) -> Row | None:
-        try:
-            return self._decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
 
     def slices(self, row: Row | None) -> tuple[int, ...]:
         """The place of a row's value in each declared slice: of words the word's, the last for all others."""
@@ -90,7 +78,7 @@ class Describer:
 
         Args:
             version: whose observations these are.
-            rows: n rows of `rows`.
+            rows: n records as `row_type`; None for one that could not be read.
             lookups: their looked-up values.
         """
         known = self._versions.get(version)

@@ -2,10 +2,11 @@
 
 The journal is internal, but not beyond doubt: what breaks one of the rules in docs/monitor.md is no entry. All rules
 but one are types, which the decoder holds against each entry at no cost. Record and look-ups of an observation are
-taken apart no further than they are counted.
+taken apart no further than they are counted, and all in one go.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
 
@@ -14,7 +15,7 @@ from msgspec import Meta
 
 from shared.core.aggregate_fields import fields_of
 from shared.core.bundle_checks import VERSION
-from shared.core.codec import EARLIEST_MS
+from shared.core.codec import EARLIEST_MS, Row
 from shared.core.pipeline import PipelineSpec
 from shared.core.privacy import HASH_BYTES
 
@@ -39,6 +40,7 @@ S = TypeVar("S", bound=float)  # a score
 A = TypeVar("A", bound=str | float)  # an answer
 L = TypeVar("L")  # look-ups
 W = TypeVar("W", bound=str | float)  # what came true
+R = TypeVar("R")  # a record
 
 
 class SeenPrediction(msgspec.Struct, Generic[I, S, A], frozen=True, gc=False):
@@ -56,12 +58,12 @@ class SeenPrediction(msgspec.Struct, Generic[I, S, A], frozen=True, gc=False):
     ages: dict[str, Age | None] | None = None
 
 
-class Seen(msgspec.Struct, Generic[I, S, A, L], frozen=True, gc=False, tag="observation", tag_field="type"):
-    """The fields of `Observation` that are counted; its record is taken apart later, by columns."""
+class Seen(msgspec.Struct, Generic[I, S, A, L, R], frozen=True, gc=False, tag="observation", tag_field="type"):
+    """The fields of `Observation` that are counted."""
 
     v: Schema
     prediction: SeenPrediction[I, S, A]
-    record: msgspec.Raw
+    record: R
     lookups: L
     shadow: bool = False
 
@@ -93,7 +95,7 @@ class SeenTick(msgspec.Struct, frozen=True, gc=False, tag="tick", tag_field="typ
     v: Schema = 1
 
 
-AnySeen = Seen[str, float, str | float, Looked]
+AnySeen = Seen[str, float, str | float, Looked, Row | None]
 AnyTruth = Truth[str, str | float]
 AnyLabel = SeenLabel[str, str | float]
 Entry = AnySeen | AnyLabel | SeenTick
@@ -101,10 +103,13 @@ Entry = AnySeen | AnyLabel | SeenTick
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries in order, None for what is none; the observations among them; and the versions that made those."""
+    """Entries in order, None for what is none; of the observations among them the records, and who made them.
+
+    A record has the fields that are counted; it is None where it cannot be read.
+    """
 
     entries: Sequence[Entry | None]
-    seen: Sequence[AnySeen]
+    rows: Sequence[Row | None]
     versions: set[str]
 
 
@@ -113,10 +118,13 @@ class Reader:
 
     Args:
         spec: says what values there are.
+        row: the type of a record, with the fields that are counted.
     """
 
-    def __init__(self, spec: PipelineSpec) -> None:
-        self._decode: Callable[[bytes], Entry] = msgspec.json.Decoder(_entry_type(spec)).decode
+    def __init__(self, spec: PipelineSpec, row: type[Any]) -> None:
+        self._decode: Callable[[bytes], Entry] = msgspec.json.Decoder(_entry_type(spec, row)).decode
+        # An observation counts, whatever its record is: what cannot be read at once is read without.
+        self._without: Callable[[bytes], Entry] = msgspec.json.Decoder(_entry_type(spec, msgspec.Raw)).decode
 
     def __call__(self, values: Sequence[bytes | None]) -> Batch:
         """Each value as an entry. Nothing is raised, whatever they are."""
@@ -134,18 +142,18 @@ class Reader:
         if strange:
             found = [None if type(one) is Seen and one.prediction.version in strange else one for one in found]
             seen = [entry for entry in seen if entry.prediction.version not in strange]
-        return Batch(found, seen, versions - strange)
+        return Batch(found, [None if type(e.record) is msgspec.Raw else e.record for e in seen], versions - strange)
 
     def _one(self, value: bytes | None) -> Entry | None:
         if value is None or len(value) > LARGEST:
             return None
-        try:
-            return self._decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+        for decode in (self._decode, self._without):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return decode(value)
+        return None
 
 
-def _entry_type(spec: PipelineSpec) -> Any:
+def _entry_type(spec: PipelineSpec, row: Any) -> Any:
     """The entries of a pipeline as a type. An id is a record's, or its pseudonym; a value one of the label's."""
     kind: Any = Literal
     longest = max(spec.record.fields[spec.record.id].max_length, 2 * HASH_BYTES)
@@ -155,7 +163,7 @@ def _entry_type(spec: PipelineSpec) -> Any:
     answer: Any = float if numbers else str
     value: Any = float if numbers else kind[spec.labels.classes]
     looked: Any = _lookups_type(spec)
-    seen: Any = Seen[identity, score, answer, looked]
+    seen: Any = Seen[identity, score, answer, looked, row]
     return seen | SeenLabel[identity, value] | SeenTick
 
 

@@ -5,26 +5,31 @@ batch changes is written once that batch is known to be committed (`settle`), st
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop
 from pathlib import Path
 
-from services.monitor.observer import items as kept
 from services.monitor.observer.accounts import Accounts
 from services.monitor.observer.blocks import Blocks
 from services.monitor.observer.cards import Cards
 from services.monitor.observer.checkpoints import Checkpoints
-from services.monitor.observer.entries import AnySeen, Entry, Seen, SeenLabel
+from services.monitor.observer.entries import Entry, Seen, SeenLabel
+from services.monitor.observer.findings import Findings
 from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Item
-from services.monitor.observer.join import Findings, Join, Memory
+from services.monitor.observer.join import Described, Join
 from services.monitor.observer.lives import First, Lives
+from services.monitor.observer.memory import Memory
+from services.monitor.observer.outcomes import Outcomes
 from services.monitor.observer.rules import Rules
 from services.monitor.observer.saved import Head, Saved
 from shared.core.codec import Row
 from shared.core.monitor_records import Account, Scorecard
 from shared.core.store import Store
+
+PIECE = 512
+"""Entries that are read, joined and noted before the next ones: so much stays in the processor's own cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Told:
 
     findings: Findings
     counts: Counter[str]
+    outcomes: Outcomes
     cards: Sequence[Scorecard] = ()
     accounts: Sequence[Account] = ()
 
@@ -120,24 +126,50 @@ class PartitionFold:
             offsets: rising, the first one at or after `next`.
 
         Raises:
-            Unavailable: a version's profile cannot be read now; nothing was taken in.
+            Unavailable: as `take_pieces`.
+            RuntimeError: the same.
+        """
+        places = range(0, len(values), PIECE)
+        return self.take_pieces((values[at : at + PIECE], offsets[at : at + PIECE]) for at in places)
+
+    def take_pieces(self, pieces: Iterable[tuple[Sequence[bytes | None], Sequence[int]]]) -> Told:
+        """Fold the values and offsets of a batch in, piece by piece: what a piece makes is at hand when it is needed.
+
+        Raises:
+            Unavailable: a version's profile cannot be read now; nothing was taken in, or `next` is -1 and nothing of
+                what is remembered holds.
             RuntimeError: what was taken in before is not settled: its items would be read as they were.
         """
         if self._changes.puts or self._changes.deletes:
             raise RuntimeError("a batch was begun before the last one was settled")
-        batch = self._rules.reader(values)
-        items = self._items(batch.entries)
         # A label that counts belongs to a scorecard that is open: there are no other versions in a batch.
-        self._rules.describer.prepare(batch.versions.union(card.version for card in self._cards))
-        before = self._memory.accounts.totals()  # from here on nothing is asked of the world
-        join = Join(self._rules.terms, self._rules.judge, self._memory, items, self._rules.rate)
-        join.fold(batch.entries, offsets, values, self._described(batch.seen))
+        self._rules.describer.prepare({card.version for card in self._cards})
+        before = self._memory.accounts.totals()
+        join = Join(self._rules.terms, self._rules.judge, self._memory, self._rules.rate)
+        outcomes, last = Outcomes(), -1
+        try:
+            for values, offsets in pieces:
+                self._piece(join, values, offsets)
+                outcomes.add(join.findings.outcomes[len(outcomes.keys) :])
+                last = offsets[-1]
+        except BaseException:
+            if last >= 0:
+                self.next, self._changes = -1, _Changes()
+            raise
         self._cards.add(join.findings, self._rules.summer)
-        self.next = offsets[-1] + 1
-        self._keep(items, join.changed)
+        self.next = last + 1
+        self._keep(join.items, join.changed)
         counts = self._memory.accounts.totals()
         counts.subtract(before)
-        return Told(join.findings, counts, self._told_cards(), self._told_accounts())
+        return Told(join.findings, counts, outcomes, self._told_cards(), self._told_accounts())
+
+    def _piece(self, join: Join, values: Sequence[bytes | None], offsets: Sequence[int]) -> None:
+        batch = self._rules.reader(values)
+        self._load(batch.entries, join.items)
+        self._rules.describer.prepare(batch.versions)  # from here on nothing is asked of the world
+        join.fold(batch.entries, offsets, values, self._described(batch.rows))
+        self._saved.items(join.items, join.changed, self._memory.lives.known, self._changes.puts, self._changes.deletes)
+        join.changed.clear()
 
     def low(self) -> First:
         """The oldest offset that must be read again to know all that is known now, and the watermark before it."""
@@ -183,43 +215,41 @@ class PartitionFold:
         """Let the store go; what was not settled is forgotten."""
         self._saved.close()
 
-    def _items(self, entries: Sequence[Entry | None]) -> dict[str, Item | None]:
-        """The items of all ids of a batch, in one request."""
-        items: dict[str, Item | None] = {}
+    def _load(self, entries: Sequence[Entry | None], items: dict[str, Item | None]) -> None:
+        """The items of all further ids, in one request."""
+        known, wanted = self._memory.lives.known, list[str]()
         for entry in entries:
             if type(entry) is Seen:
-                items[entry.prediction.id] = None
+                identity = entry.prediction.id
             elif type(entry) is SeenLabel:
-                items[entry.label.id] = None
-        known = self._memory.lives.known
-        self._saved.fill(items, [name for name in items if name in known])
-        return items
+                identity = entry.label.id
+            else:
+                continue
+            if identity not in items:
+                items[identity] = None
+                if identity in known:
+                    wanted.append(identity)
+        self._saved.fill(items, wanted, known)
 
-    def _described(self, seen: Sequence[AnySeen]) -> list[tuple[Row | None, tuple[int, ...]]]:
+    def _described(self, rows: Sequence[Row | None]) -> Sequence[Described]:
         describer = self._rules.describer
-        rows = describer.rows([entry.record for entry in seen])
         if not describer.sliced:
             return [(row, ()) for row in rows]
         return [(row, describer.slices(row)) for row in rows]
 
     def _keep(self, items: dict[str, Item | None], changed: set[str]) -> None:
-        """Give up and bury what is over, and note what the store has to learn."""
+        """Give up and bury what is over, and note what the store has to learn: it puts first, and then deletes."""
         self._give_up(items, changed)
-        buried = list(self._memory.lives.bury(self.mark))
-        self._changes.deletes = list(map(kept.key_of, buried))
-        gone = changed.intersection(buried)
-        puts, prefix, encode = self._changes.puts, kept.PREFIX, kept.encode  # `key_of`, without a call for every id
-        for identity in changed - gone if gone else changed:
-            item = items[identity]
-            if item is not None:
-                puts[prefix + identity.encode()] = encode(item)
+        lives, changes = self._memory.lives, self._changes
+        self._saved.items(items, changed, lives.known, changes.puts, changes.deletes)
+        self._saved.buried(lives.bury(self.mark), changes.deletes)
 
     def _give_up(self, items: dict[str, Item | None], changed: set[str]) -> None:
         """Labels that have waited for too long are orphaned, whether or not anybody asks for their id again."""
         waiting, late = self._memory.waiting, set[str]()
         while waiting and waiting[0][0] < self.mark:
             late.add(heappop(waiting)[1])
-        self._saved.fill(items, sorted(late - items.keys()))
+        self._saved.fill(items, sorted(late - items.keys()), self._memory.lives.known)
         for identity in late:
             item = items[identity]
             if item is not None and drop_orphans(item, self._memory.accounts, self.mark):

@@ -1,4 +1,8 @@
-"""What is remembered of one id: its observation, its label, and until when. One small value in the store."""
+"""What is remembered of one id: its observation, its label, and until when.
+
+In the store an item stands under one key, the observation behind it as it stands in the journal. What comes later (a
+label, a shadow, a longer life) is small and stands under a key of its own: the observation is not written again.
+"""
 
 import msgspec
 
@@ -29,7 +33,7 @@ class Held(msgspec.Struct, frozen=True, gc=False, array_like=True):
     window: int
 
 
-PREFIX = b"i"
+PREFIX, LATER = b"i", b"l"
 
 
 class Item(msgspec.Struct, gc=False, array_like=True):
@@ -41,21 +45,33 @@ class Item(msgspec.Struct, gc=False, array_like=True):
     Attributes:
         dies: ms, a multiple of the grain.
         first: (offset, watermark before it) of its first entry.
-        held: labels that wait, of rising revisions.
+        held: labels that wait, of rising revisions; none once there is an observation.
         known: the champion's observation.
-        raw: the same as it stands in the journal, keyed `key` there.
+        key: of its entry in the journal.
         shadows: observations by shadows, of distinct versions.
         label: the one in force.
+        raw: the champion's observation as it stands in the journal; behind the item in the store, not in it.
+        stored: whether the store has the observation.
     """
 
     dies: int
     first: tuple[int, int]
     held: tuple[Held, ...] = ()
     known: Known | None = None
-    raw: bytes = b""
     key: str = ""
     shadows: tuple[Known, ...] = ()
     label: AnyTruth | None = None
+    raw: bytes = b""
+    stored: bool = False
+
+
+class Later(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What has changed of an item since its observation was written."""
+
+    dies: int
+    first: tuple[int, int]
+    shadows: tuple[Known, ...]
+    label: AnyTruth | None
 
 
 class HeldLife(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -74,16 +90,52 @@ class ItemLife(msgspec.Struct, frozen=True, gc=False, array_like=True):
     held: tuple[HeldLife, ...] = ()
 
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Item).decode
-decode_life = msgspec.msgpack.Decoder(ItemLife).decode
+class LaterLife(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The same of what came later."""
+
+    dies: int
+    first: tuple[int, int]
 
 
-def key_of(identity: str) -> bytes:
-    """The key of an id's item in the store."""
-    return PREFIX + identity.encode()  # a lone surrogate is no JSON text, so no id has one
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Item).decode
+_decode_later = msgspec.msgpack.Decoder(Later).decode
+_decode_life = msgspec.msgpack.Decoder(ItemLife).decode
+decode_later_life = msgspec.msgpack.Decoder(LaterLife).decode
+_SIZE = 4  # bytes of the length of what stands before the observation
+
+
+def encode(item: Item) -> bytes:
+    """An item as a value, with its observation behind it."""
+    head = _encode((item.dies, item.first, item.held, item.known, item.key, item.shadows, item.label))
+    return len(head).to_bytes(_SIZE) + head + item.raw
+
+
+def encode_later(item: Item) -> bytes:
+    """What is not in the value that the store has of it."""
+    return _encode((item.dies, item.first, item.shadows, item.label))
+
+
+def decode(value: bytes) -> Item:
+    """An item from its value."""
+    end = _SIZE + int.from_bytes(value[:_SIZE])
+    item = _decode(value[_SIZE:end])
+    item.raw = value[end:]
+    item.stored = item.known is not None
+    return item
+
+
+def amend(item: Item, value: bytes) -> None:
+    """Let an item be as it was when this was written of it."""
+    later = _decode_later(value)
+    item.dies, item.first, item.shadows, item.label = later.dies, later.first, later.shadows, later.label
+
+
+def decode_life(value: bytes) -> ItemLife:
+    """The head of an item."""
+    return _decode_life(value[_SIZE : _SIZE + int.from_bytes(value[:_SIZE])])
 
 
 def identity_of(key: bytes) -> str:
-    """The id whose item stands under a key."""
-    return key[len(PREFIX) :].decode()
+    """The id whose item, or what came later, stands under a key."""
+    return key[1:].decode()  # a lone surrogate is no JSON text, so no id has one

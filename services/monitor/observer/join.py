@@ -1,86 +1,62 @@
-"""The join of one batch: which label belongs to which observation, and what becomes of it. Entries in offset order."""
+"""The join of one batch: which label belongs to which observation, and what becomes of it. Entries in offset order.
+
+Nine entries of ten go the short way: an observation of a new id, and the first label of an observation.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from heapq import heappush
 
 from msgspec.structs import replace
 
-from services.monitor.observer.accounts import Accounts, Book
-from services.monitor.observer.blocks import Blocks
+from services.monitor.observer.accounts import Book
 from services.monitor.observer.entries import AnyLabel, AnySeen, AnyTruth, Entry, Seen, SeenLabel, SeenTick
+from services.monitor.observer.findings import Findings
 from services.monitor.observer.held import drop_orphans
 from services.monitor.observer.items import Held, Item, Known
-from services.monitor.observer.lives import First, Lives
-from services.monitor.observer.scorecard import Joined, Observed
+from services.monitor.observer.memory import Memory
 from services.monitor.observer.watermark import Terms
 from shared.core.codec import Row
 from shared.core.judging import Judge, Verdict
-from shared.core.monitor_records import ErrorBlock
 from shared.core.watermark import advance
 
-CardKey = tuple[str, bool, int, int]
-"""A version, whether as a shadow, the start of the window, and the sample's share."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What is remembered of a partition beside its items, and lives longer than a batch.
-
-    `waiting` is a heap of (reach, id) of the labels that were held; some of them have met their observation since.
-    """
-
-    mark: int
-    accounts: Accounts
-    lives: Lives
-    blocks: Blocks
-    waiting: list[tuple[int, str]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Findings:
-    """What a batch came to: rows for the scorecards, repeats a card, outcomes (with their key first), and blocks."""
-
-    observed: dict[CardKey, list[Observed]] = field(default_factory=dict)
-    joined: dict[CardKey, list[Joined]] = field(default_factory=dict)
-    repeats: dict[tuple[CardKey, str], int] = field(default_factory=dict)
-    outcomes: list[tuple[str, str, bytes, AnyTruth, tuple[int, int]]] = field(default_factory=list)
-    blocks: list[ErrorBlock] = field(default_factory=list)
+Described = tuple[Row | None, tuple[int, ...]]
+"""The fields of an observation's record, and its places in the declared slices."""
 
 
 class Join:
-    """Joins one batch of one partition. Nothing leaves it but `findings`, and the changed items.
+    """Joins one batch of one partition, piece by piece. Nothing leaves it but findings and the changed items.
 
     Args:
         terms: how event time is measured.
         judge: says how wrong a prediction was.
         memory: of the partition; it is changed.
-        items: of every id that the batch is about; None: not remembered. It is changed.
         rate: the sample's share in millionths, of new observations.
+
+    Attributes:
+        items: of every id that the batch is about, filled before its entries are folded; None: not remembered.
+        changed: the ids whose items are others than they were.
+        findings: what it came to.
     """
 
-    def __init__(self, terms: Terms, judge: Judge, memory: Memory, items: dict[str, Item | None], rate: int) -> None:
-        self._terms, self._judge, self._memory, self._items, self._rate = terms, judge, memory, items, rate
+    def __init__(self, terms: Terms, judge: Judge, memory: Memory, rate: int) -> None:
+        self._terms, self._judge, self._memory, self._rate = terms, judge, memory, rate
+        self.items: dict[str, Item | None] = {}
         self._mark, self._before, self._offset = memory.mark, memory.mark, -1
-        self._lives, self._accounts, self._blocks = memory.lives, memory.accounts, memory.blocks
-        self._book: Book
-        self._counts: dict[str, int]
+        self._lives, self._accounts = memory.lives, memory.accounts
+        self._book = Book((-1, -1))  # of no window: the first entry turns the page
+        self._counts = self._book.counts
         self._window = self._until = -1
         self.changed: set[str] = set()
-        self.findings = Findings()
-        self._seen_as: CardKey = ("", False, -1, -1)  # of the last observation, and where others like it are gathered
-        self._seen: list[Observed] = []
-        self._told_as: CardKey = ("", False, -1, -1)  # the same of the last label
-        self._told: list[Joined] = []
+        self.findings = Findings(terms, memory.blocks)
 
     def fold(
         self,
         entries: Sequence[Entry | None],
         offsets: Sequence[int],
         values: Sequence[bytes | None],
-        rows: Sequence[tuple[Row | None, tuple[int, ...]]],
+        rows: Sequence[Described],
     ) -> None:
-        """Take in n entries.
+        """Take in the next n entries.
 
         Args:
             entries: as decoded; None for what is none.
@@ -92,20 +68,21 @@ class Join:
         for entry, offset, value in zip(entries, offsets, values, strict=True):
             before = self._before = self._mark
             self._offset = offset
-            if type(entry) is Seen:
-                time = entry.prediction.event_time
-            elif type(entry) is SeenLabel:
-                time = entry.label.time
+            kind = type(entry)
+            if kind is SeenLabel:
+                time = entry.label.time  # type: ignore[union-attr] # by its kind
+            elif kind is Seen:
+                time = entry.prediction.event_time  # type: ignore[union-attr] # the same
             else:
-                time = entry.time if type(entry) is SeenTick else before
+                time = entry.time if kind is SeenTick else before  # type: ignore[union-attr] # the same
             if time > before:
                 self._mark = advance(before, time, step)
             if self._mark >= self._until or self._until < 0:
                 self._turn_page(self._mark)
-            if type(entry) is Seen:
-                self._observe(entry, value or b"", *next(described))
-            elif type(entry) is SeenLabel:
-                self._label(entry)
+            if kind is SeenLabel:
+                self._label(entry)  # type: ignore[arg-type] # the same
+            elif kind is Seen:
+                self._observe(entry, value or b"", *next(described))  # type: ignore[arg-type] # the same
             else:
                 self._counts["invalid" if entry is None else "ticks"] += 1
         self._memory.mark = self._mark
@@ -120,13 +97,15 @@ class Join:
     def _observe(self, entry: AnySeen, value: bytes, row: Row | None, slices: tuple[int, ...]) -> None:
         prediction, mark = entry.prediction, self._mark
         identity, time = prediction.id, prediction.event_time
-        item = self._alive(identity)
+        item = self.items[identity]
+        if item is not None:
+            item = self._alive(identity, item)
         known = Known(
             prediction.version, time, prediction.score, prediction.label, prediction.probabilities, slices, self._rate
         )
         if entry.shadow:
             if taken := self._shadow(identity, item, known):
-                self._count((taken, prediction, row, entry.lookups), shadow=True)
+                self.findings.see((taken, prediction, row, entry.lookups), mark, shadow=True)
             return
         self._counts["observations"] += 1
         dies = self._terms.life(time)
@@ -135,25 +114,16 @@ class Join:
             if item.known is not None:
                 self._counts["repeated"] += 1
                 return
+            self.changed.add(identity)
         elif mark > dies:
             self._counts["expired"] += 1
             return
         else:
             item = self._begin(identity, dies)
         item.known, item.raw, item.key = known, value, prediction.key
-        self.changed.add(identity)
-        self._count((known, prediction, row, entry.lookups), shadow=False)
+        self.findings.see((known, prediction, row, entry.lookups), mark, shadow=False)
         if item.held:
             self._join_held(identity, item, known)
-
-    def _count(self, one: Observed, *, shadow: bool) -> None:
-        known, terms = one[0], self._terms
-        window = known.time - known.time % terms.span
-        if self._mark <= window + terms.span + terms.horizon:  # `over`, without a call for every observation
-            key = (known.version, shadow, window, known.rate)
-            if key != self._seen_as:
-                self._seen_as, self._seen = key, self.findings.observed.setdefault(key, [])
-            self._seen.append(one)
 
     def _shadow(self, identity: str, item: Item | None, known: Known) -> Known | None:
         """Take a shadow's observation in beside the champion's, if it is the first of its version."""
@@ -175,26 +145,26 @@ class Join:
         return known
 
     def _label(self, entry: AnyLabel) -> None:
-        label, identity = entry.label, entry.label.id
-        self._counts["labels"] += 1
-        mark, time = self._mark, label.time
+        label, mark, counts = entry.label, self._mark, self._counts
+        identity, time = label.id, label.time
+        counts["labels"] += 1
         reach = (time if time < mark else mark) + self._terms.hold  # noqa: FURB136 - a call saved for every label
-        item = self._alive(identity)
-        if item is not None:
-            self._extend(identity, item, self._terms.rounded(reach))
+        item = self.items[identity]
+        if item is not None and (item := self._alive(identity, item)) is not None:
+            if reach > item.dies:
+                self._extend(identity, item, self._terms.rounded(reach))
             if item.known is not None:
-                self._counts[self._meet(item, item.known, label, entry.at)] += 1
+                counts[self._meet(item, item.known, label, entry.at)] += 1
                 return
         if not entry.sampled:
-            self._counts["unsampled"] += 1
-        elif self._mark > reach:
-            self._counts["orphaned"] += 1
+            counts["unsampled"] += 1
+        elif mark > reach:
+            counts["orphaned"] += 1
             if label.at is None:
-                self._counts["astray"] += 1
+                counts["astray"] += 1
         else:
             item = item or self._begin(identity, self._terms.rounded(reach))
-            status = self._hold(item, Held(label, entry.at, reach, self._window))
-            self._counts[status] += 1
+            counts[self._hold(item, Held(label, entry.at, reach, self._window))] += 1
             self.changed.add(identity)
 
     def _hold(self, item: Item, new: Held) -> str:
@@ -220,17 +190,15 @@ class Join:
         """A label and its observation are there: the label's status."""
         if self._mark > known.time + self._terms.horizon:
             return "late"
-        old = item.label
-        if old is not None and label.revision <= old.revision:
-            status = _repeat(label, old)
-            card = (known.version, False, self._terms.window(known.time), known.rate)
-            self.findings.repeats[card, status] = self.findings.repeats.get((card, status), 0) + 1
-            return status
-        self.changed.add(label.id)
-        status = "matched"
+        old, status = item.label, "matched"
         if old is not None:
+            if label.revision <= old.revision:
+                status = _repeat(label, old)
+                self.findings.repeat(known, status)
+                return status
             status = "corrected"
             self._tell_all(item, known, old, sign=-1)
+        self.changed.add(label.id)
         if item.shadows:
             self._tell_all(item, known, label, first=old is None)
         else:
@@ -255,28 +223,17 @@ class Join:
         sign: int = 1,
         first: bool = False,
     ) -> None:
-        """One more row for the scorecard of a version; the first label of an observation is one of a block as well.
+        """One more row for a version's scorecard; a shadow has the champion's observation and verdict beside it."""
+        findings = self.findings
+        findings.tell(known, (known, label.value, label.time - known.time, verdict, sign, beside))
+        if first:
+            findings.block(known.version, verdict, self._mark, self._offset, shadow=beside is not None)
 
-        A shadow has the champion's observation and verdict beside it.
-        """
-        shadow = beside is not None
-        time = known.time
-        row = (known, label.value, label.time - time, verdict, sign, beside)
-        key = (known.version, shadow, time - time % self._terms.span, known.rate)
-        if key != self._told_as:
-            self._told_as, self._told = key, self.findings.joined.setdefault(key, [])
-        self._told.append(row)
-        if first and (block := self._blocks.add((known.version, shadow), verdict, self._mark, self._offset)):
-            self.findings.blocks.append(block)
-
-    def _alive(self, identity: str) -> Item | None:
-        """The item of an id, unless its life is over. Whatever is counted now depends on the entries it came from."""
-        item = self._items[identity]
-        if item is None:
-            return None
+    def _alive(self, identity: str, item: Item) -> Item | None:
+        """The item, unless its life is over. Whatever is counted now depends on the entries it came from."""
         if self._mark > item.dies:
             drop_orphans(item, self._accounts, self._mark)  # all of them: none waits beyond the item's life
-            self._items[identity] = None
+            self.items[identity] = None
             self.changed.add(identity)
             return None
         if item.first < self._book.first:  # noqa: PLR1730 - a call saved for every label
@@ -284,16 +241,16 @@ class Join:
         return item
 
     def _begin(self, identity: str, dies: int) -> Item:
-        first: First = (self._offset, self._before)
-        item = self._items[identity] = Item(dies, first)
-        self._lives.begin(identity, dies, first, again=identity in self.changed)
+        first = (self._offset, self._before)
+        item = self.items[identity] = Item(dies, first)
+        self._lives.begin(identity, dies, first)
         self.changed.add(identity)
         return item
 
     def _extend(self, identity: str, item: Item, dies: int) -> None:
         if dies > item.dies:
             item.dies = dies
-            self._lives.extend(identity, dies, item.first)
+            self._lives.begin(identity, dies, item.first)
             self.changed.add(identity)
 
 

@@ -24,34 +24,35 @@ class Lives:
     def __init__(self) -> None:
         self._generations: dict[int, Generation] = {}
         self._moved: dict[str, int] = {}  # of ids in several generations: the one that counts
-        self.known: set[str] = set()
-        """All ids that stand in a generation; half of all entries are about new ids, which no store need look up."""
+        self.known: dict[str, bool] = {}
+        """All ids that stand in a generation, and whether the store has something later of them beside their item.
 
-    def begin(self, identity: str, dies: int, first: First, *, again: bool = False) -> None:
-        """An id is remembered from now on. `again`: it stands, dead, in a generation that was not buried yet."""
+        Half of all entries are about new ids, which no store need look up.
+        """
+
+    def begin(self, identity: str, dies: int, first: First) -> None:
+        """An id is remembered from now on, or lives longer than was thought, or again before it was buried."""
         generation = self._generations.get(dies)
         if generation is None:
             generation = self._generations[dies] = Generation(first)
         elif first < generation.first:
             generation.first = first
         generation.ids.append(identity)
-        self.known.add(identity)
-        if again or identity in self._moved:
+        if identity in self.known:
             self._moved[identity] = dies
+        else:
+            self.known[identity] = False
 
-    def extend(self, identity: str, dies: int, first: First) -> None:
-        """It lives longer than was thought."""
-        self.begin(identity, dies, first, again=True)
-
-    def bury(self, mark: int) -> Iterator[str]:
-        """The ids whose life the watermark has passed, each once; they are forgotten here."""
+    def bury(self, mark: int) -> Iterator[tuple[str, bool]]:
+        """The ids whose life the watermark has passed, each once, with what `known` said; they are forgotten here."""
         for dies in sorted(d for d in self._generations if d < mark):
+            moved, known = self._moved, self.known
             for identity in self._generations.pop(dies).ids:
-                last = self._moved.get(identity, dies)
-                if last == dies:
-                    self._moved.pop(identity, None)
-                    self.known.discard(identity)
-                    yield identity
+                if moved.get(identity, dies) == dies:
+                    amended = known.pop(identity, None)
+                    if amended is not None:  # else it stands here twice
+                        moved.pop(identity, None)
+                        yield identity, amended
 
     def oldest(self) -> First | None:
         """The oldest entry that anything alive began with."""

@@ -33,4 +33,6 @@ def rules_of(spec: PipelineSpec, profiles: Profiles) -> Rules:
     """
     describer = Describer(spec, profiles)
     rate = round(spec.monitoring.sample * MILLION)
-    return Rules(Reader(spec), terms_of(spec), judge_of(spec), describer, Summer(spec, describer), rate)
+    return Rules(
+        Reader(spec, describer.row_type), terms_of(spec), judge_of(spec), describer, Summer(spec, describer), rate
+    )

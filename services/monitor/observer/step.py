@@ -1,18 +1,17 @@
 """The observer as a step of the loop: entries of the journal in; outcomes, scorecards and error blocks out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from services.monitor.observer.accounts import STATUSES
-from services.monitor.observer.fold import PartitionFold, Told
+from services.monitor.observer.fold import PIECE, PartitionFold, Told
 from services.monitor.observer.rules import Rules
 from shared.core.errors import Abortable, Unavailable
 from shared.core.metrics import MetricName, Metrics
 from shared.core.monitor_records import account_key, scorecard_key
 from shared.core.ports import Block, Count, Message, Part, Result
-from shared.core.records import SCHEMA_VERSION
 from shared.core.scorecards import encode
 from shared.core.store import Store
 
@@ -55,13 +54,14 @@ class ObserverStep:
         try:
             for partition, messages in of.items():
                 fold = self._folds[partition]
-                told = fold.take([m.value() for m in messages], [m.offset() for m in messages])
+                told = fold.take_pieces(_pieces(messages))
                 blocks += self._blocks(partition, told)
                 counts.update(told.counts)
                 mark, name = fold.mark / 1_000, str(partition)
                 self._metrics.gauge("tailrace_monitor_watermark_seconds", mark, partition=name)
                 self._metrics.gauge("tailrace_monitor_ids", fold.remembered, partition=name)
         except Unavailable:
+            self.forget([partition for partition in of if self._folds[partition].next < 0])
             raise  # nothing of that partition was taken in; the others are put back with their offsets
         except Exception as error:
             self.forget(of)
@@ -86,7 +86,7 @@ class ObserverStep:
         """Take in entries that were committed, without any result."""
         if messages:
             fold = self._folds[partition]
-            fold.take([m.value() for m in messages], [m.offset() for m in messages])
+            fold.take_pieces(_pieces(messages))
             fold.settle()
 
     def forget(self, partitions: Iterable[int]) -> None:
@@ -100,11 +100,9 @@ class ObserverStep:
 
     def _blocks(self, partition: int, told: Told) -> list[Block]:
         made: list[Block] = []
-        outcomes = told.findings.outcomes
-        if outcomes:
-            values = [_outcome(status, raw, label, at) for _, status, raw, label, at in outcomes]
-            keys = [key.encode() for key, *_ in outcomes]
-            made.append(Block(self._outcomes, keys, values, None, [partition] * len(keys)))
+        outcomes = told.outcomes
+        if outcomes.keys:
+            made.append(Block(self._outcomes, outcomes.keys, outcomes.values, None, [partition] * len(outcomes.keys)))
         cards, accounts = told.cards, told.accounts
         if cards or accounts:
             keys = [*map(scorecard_key, cards), *map(account_key, accounts)]
@@ -115,10 +113,11 @@ class ObserverStep:
         return made
 
 
-def _outcome(status: str, raw: bytes, label: object, at: tuple[int, int]) -> bytes:
-    """An `Outcome`, with the observation's bytes as they are."""
-    head = b'{"v":%d,"status":"%s","observation":' % (SCHEMA_VERSION, status.encode())
-    return head + raw + b',"label":' + _encode(label) + b',"at":[%d,%d]}' % at
+def _pieces(messages: Sequence[Message]) -> Iterator[tuple[list[bytes | None], list[int]]]:
+    """Values and offsets, looked up just before they are folded."""
+    for at in range(0, len(messages), PIECE):
+        piece = messages[at : at + PIECE]
+        yield [m.value() for m in piece], [m.offset() for m in piece]
 
 
 def _joined(blocks: Sequence[Block]) -> list[Block]:

@@ -1,20 +1,18 @@
 """What observations look like: bins, missing, unseen and unreadable ones; slices and their names."""
 
 import json
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
-import msgspec
 import pytest
 
 from services.monitor.observer.describe import Describer
+from shared.core.codec import Row
 from shared.core.errors import Unavailable
 from shared.core.monitor_records import FeatureCounts
-from tests.support.journals import make, profile
-
-
-def raw(value: Any) -> msgspec.Raw:
-    """Some JSON."""
-    return msgspec.Raw(json.dumps(value).encode())
+from shared.core.pipeline import PipelineSpec
+from tests.support.journals import T0, make, observation, profile, rules_of
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -34,11 +32,20 @@ LOOKUPS: list[dict[str, Any]] = [
 ]
 
 
+def read(spec: PipelineSpec, records: Sequence[Any]) -> Sequence[Row | None]:
+    """Records as they come out of observations in the journal."""
+    dice = Random(1)
+    entries = [observation(spec, f"r{i}", T0, dice) | {"record": one} for i, one in enumerate(records)]
+    batch = rules_of(spec).reader([json.dumps(one).encode() for one in entries])
+    assert len(records) == len(batch.rows)
+    return batch.rows
+
+
 def test_every_value_is_counted_once() -> None:
     """In its bin, as missing, or as unseen; what cannot be read is missing everywhere."""
     describer = Describer(make(), profile)
     describer.prepare(["v1"])
-    rows = describer.rows([raw(one) for one in RECORDS])
+    rows = read(make(), RECORDS)
     assert [False] * 5 + [True] * 3 == [row is None for row in rows]
     counts = describer.features("v1", rows, LOOKUPS)
     assert {
@@ -70,8 +77,9 @@ def test_scores_are_counted_over_the_references_bins() -> None:
 
 def test_slices_have_names() -> None:
     """Words and all others; intervals, and no value at all."""
-    describer = Describer(make(slices={"carrier": ["A"], "weight": [1, 2.5], "stops": [3]}), profile)
-    rows = describer.rows([raw(record(weight=w, **more)) for w, more in ((0.5, {}), (1, {"stops": 3}), (2.5, {}))])
+    spec = make(slices={"carrier": ["A"], "weight": [1, 2.5], "stops": [3]})
+    describer = Describer(spec, profile)
+    rows = read(spec, [record(weight=w, **more) for w, more in ((0.5, {}), (1, {"stops": 3}), (2.5, {}))])
     named = [[describer.slice_name(*one) for one in enumerate(describer.slices(row))] for row in [*rows, None]]
     assert [
         ["carrier=A", "weight<1", "stops=?"],
