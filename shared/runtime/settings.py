@@ -158,7 +158,7 @@ class ArchiveSettings(Section, frozen=True, kw_only=True):
     url: str = ""
     retention: str = ""
     flush: Seconds = 10.0
-    range: Annotated[int, Meta(ge=10, le=1_000_000)] = 10_000
+    range: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
 class Settings(Section, frozen=True, kw_only=True):
