@@ -32,7 +32,7 @@ def champion(epoch: int, ref: BundleRef = A, state: RolloutState = "active") -> 
 
 @pytest.mark.parametrize("key", ["depot-1", "N12345", "\u00fc", "x" * 100])
 def test_the_place_of_a_key_is_what_the_documents_say(key: str) -> None:
-    """Recomputed by the rule in docs/rollouts.md with the standard library alone, for text and bytes alike."""
+    """Recomputed by the rule in docs/versions.md with the standard library alone, for text and bytes alike."""
     digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8, salt=b"tailrace-canary").digest()
     assert canary_place(key) == canary_place(key.encode()) == int.from_bytes(digest, "big")
 
