@@ -1,23 +1,19 @@
 """What a training learns from: archive and earlier history, by the declared policy, without what was spoiled."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from services.retrainer.archive.store import archive_url
-from services.retrainer.archived import Archived, load_archived, merged, select
+from services.retrainer.archived import Archived, load_archived
 from services.retrainer.challenge import Material
-from services.retrainer.dataset import Dataset, Files, bound, load_dataset, take
+from services.retrainer.dataset import Dataset, Files, bound, load_dataset
+from services.retrainer.selection import merged, only, select
 from shared.adapters.history import history_files
 from shared.core.codec import RecordCodec
 from shared.core.pipeline import PipelineSpec
-from shared.core.pipeline_base import Duration
-from shared.core.pipeline_loop import RetrainingSpec
 from shared.core.retraining import OF_LABELS, OF_RECORDS, Span, Training, spoiled_at
 from shared.runtime.settings import Settings
 
@@ -60,7 +56,7 @@ def material_of(
         where = archive_url(settings)
         archived = load_archived(spec, codec, where, begin=None, until=at, as_known=at, progress=say)
         whole = _whole(spec, codec, files, archived, at, say)
-        return select(_sound(whole, spoiled), _policy(spec, training), at), archived
+        return select(_sound(whole, spoiled), spec.retraining, at, window=training.window), archived
 
     say(f"what was known {spec.retraining.gate.holdout / 86_400:g} days before")
     candidate, _ = known(then)
@@ -93,13 +89,6 @@ def _whole(
     return merged(history, archived.data) if len(archived.data) else history
 
 
-def _policy(spec: PipelineSpec, training: Training) -> RetrainingSpec:
-    """The declared policy with the window of this training."""
-    window = None if training.window is None else Duration(training.window / 1_000)
-    data = "recent" if training.window is not None else spec.retraining.data
-    return msgspec.structs.replace(spec.retraining, window=window, data=data)
-
-
 def _sound(data: Dataset, spoiled: Sequence[Span]) -> Dataset:
     """Without records of spans in which records were not what they seem, and labels that came while labels were not."""
     if not spoiled:
@@ -109,13 +98,4 @@ def _sound(data: Dataset, spoiled: Sequence[Span]) -> Dataset:
         not (spoiled_at(spans, OF_RECORDS, at) or spoiled_at(spans, OF_LABELS, known))
         for at, known in zip(data.times.tolist(), data.known.tolist(), strict=True)
     ]
-    return subset(data, np.flatnonzero(np.array(good, dtype=np.bool_)))
-
-
-def subset(data: Dataset, index: NDArray[np.intp]) -> Dataset:
-    """Some of the records, in their order."""
-    places = index.tolist()
-    return replace(
-        data, rows=[data.rows[i] for i in places], found=take(data.found, places), y=data.y[index],
-        times=data.times[index], known=data.known[index],
-    )  # fmt: skip
+    return only(data, np.array(good, dtype=np.bool_))

@@ -19,7 +19,7 @@ from shared.core.schedule import Fit, Kind, Schedule, ScheduleTerms
 
 State = Literal["declined", "running", "passed", "announced", "done", "refused", "failed"]
 ENDED: tuple[State, ...] = ("declined", "done", "refused", "failed")
-ATTEMPTS = 3
+ATTEMPTS = 5
 """Lives of the retrainer that one training may cost before it is given up."""
 OF_RECORDS = frozenset[str](("schema", "unit_jump"))
 OF_LABELS = frozenset[str](("label_outage", "conflicts", "flipped"))

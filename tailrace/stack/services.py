@@ -98,6 +98,11 @@ def archiver(order: Order) -> list[Program]:
     return [_worker(order, "services.retrainer.archive.main", f"archiver-{order.pipeline.name}", 0)]
 
 
+def retrainer(order: Order) -> list[Program]:
+    """The process that trains on request, and judges."""
+    return [_worker(order, "services.retrainer.serve", f"retrainer-{order.pipeline.name}", 0)]
+
+
 def rollout(order: Order) -> list[Program]:
     """The process that brings versions into force, and takes them back."""
     return [_worker(order, "services.retrainer.rollout.main", f"rollout-{order.pipeline.name}", 0)]
@@ -111,6 +116,7 @@ SERVICE_PROGRAMS: dict[str, Callable[[Order], list[Program]]] = {
     "labels": label_router,
     "observer": observers,
     "analyst": analyst,
+    "retrainer": retrainer,
     "rollout": rollout,
     "archiver": archiver,
 }

@@ -172,7 +172,7 @@ def test_a_training_is_given_up_after_so_many_lives() -> None:
         training = taken_over(training)
         assert (training.state, training.attempts) == ("running", attempt)
     training = taken_over(training)
-    assert (training.state, training.reason) == ("failed", "given up after 3 attempts")
+    assert (training.state, training.reason) == ("failed", "given up after 5 attempts")
     after = moved(book, training, TERMS)
     assert after.running is None
     assert taken_over(msgspec.structs.replace(training, state="passed")).state == "passed"

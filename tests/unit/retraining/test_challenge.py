@@ -11,7 +11,7 @@ from services.retrainer.champion import Champion, as_given, champion_of
 from services.retrainer.dataset import Dataset, load_dataset
 from services.retrainer.gate import DataRefused, check_data
 from services.retrainer.learn import Learned, learn
-from services.retrainer.material import subset
+from services.retrainer.selection import only
 from services.retrainer.slices import slices_of
 from shared.core.codec import RecordCodec
 from shared.core.gate import GateFigures
@@ -56,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def candidate(data: Dataset) -> Dataset:
     """What was known when the candidate was trained."""
-    return subset(data, np.flatnonzero(data.times < START + CUT * HOUR))
+    return only(data, data.times < START + CUT * HOUR)
 
 
 def turned_over(data: Dataset) -> Dataset:
@@ -149,7 +149,7 @@ def test_faulty_data_is_refused_in_words(champion: Champion, learned: Learned, d
     assert broken(SPEC, replace(learned, warnings=("feature wind has no value at all",)), never) == []
     for bad in (
         replace(learnt, y=np.zeros(len(learnt))),
-        subset(learnt, np.arange(10)),
+        only(learnt, np.arange(len(learnt)) < 10),
         replace(learnt, duplicates=500),
     ):
         with pytest.raises(DataRefused):
