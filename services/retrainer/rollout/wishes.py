@@ -56,12 +56,12 @@ def corrections(table: RolloutTable, state: PlanState, wish: Wish, busy: str) ->
         ops.append(Op(PREVIOUS, last))
     elif not last and wish.aliases.get(PREVIOUS) == champion:
         ops.append(Op(PREVIOUS))
-    challenger = wish.aliases.get(CHALLENGER, "")
-    if challenger and challenger != busy and _done(table, state, wish, challenger, champion):
-        ops.append(Op(CHALLENGER))
     for version, why in state.refused.items():
         if _there(wish, version) and wish.versions[version].refused != why[:500]:
             ops.append(Op(REFUSED_TAG, version, why[:500]))
+    challenger = wish.aliases.get(CHALLENGER, "")
+    if challenger and challenger != busy and _done(table, state, wish, challenger, champion):
+        ops.append(Op(CHALLENGER))
     return ops
 
 
