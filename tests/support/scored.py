@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -44,18 +45,20 @@ def observations(
     return {name: (one, decoded) for name, one in zip(decoded.ids, seen, strict=True)}
 
 
-def archive_history(spec: PipelineSpec, files: Files, url: str, redactor: Redactor | None = None) -> dict[str, int]:
+def archive_history(
+    spec: PipelineSpec, files: Files, url: str, redactor: Redactor | None = None, span: int = SPAN
+) -> dict[str, int]:
     """Archive a history's records with all of their labels, in the order of labels; how many outcomes a partition."""
     seen = observations(spec, files, redactor)
     labels = [to_label(row, numeric=spec.task == "regression") for row in read_rows(files.labels or Path())]
     archive = Archive(url, spec.name)
-    span = archive.begin(SPAN)
+    archive.begin(span)
     fillings = [Filling(archive, log_of(partition), span, 0) for partition in range(3)]
     revisions: set[tuple[str, int]] = set()
     for label in labels:
         if label.id in seen and (label.id, label.revision) not in revisions:
             revisions.add((label.id, label.revision))
-            one = fillings[int(label.id[1:]) % 3]
+            one = fillings[crc32(label.id.encode()) % 3]
             one.take([(one.next, _outcome(seen[label.id][0], label))])
     for one in fillings:
         one.write_tail()
@@ -68,5 +71,12 @@ def _outcome(seen: bytes, label: Label) -> bytes:
 
 
 def _typed(spec: PipelineSpec, row: dict[str, Any]) -> dict[str, Any]:
-    kinds = {"number": float, "integer": int, "timestamp": int, "string": str}
-    return {name: kinds[spec.record.fields[name].type](value) for name, value in row.items() if value is not None}
+    """A row as a producer sends it: cells of CSV by their declared types, null only where that may be."""
+    kinds = {"number": float, "integer": int, "timestamp": int}
+    fields, out = spec.record.fields, {}
+    for name, value in row.items():
+        if value is not None or fields[name].nullable:
+            out[name] = (
+                kinds[fields[name].type](value) if isinstance(value, str) and fields[name].type in kinds else value
+            )
+    return out
