@@ -10,6 +10,8 @@ import pytest
 from shared.adapters.mlflow_models import Registry
 from shared.core.registry import CHALLENGER, CHAMPION
 from shared.core.retraining import Training
+from tailrace.stack.supervisor import Supervisor
+from tailrace.stack.watch import Backoff
 from tests.support.bundles import HOUR, START, write_history
 from tests.support.retrainers import Retrainers
 from tests.support.wait import until
@@ -36,6 +38,7 @@ def retrainers(world: Callable[..., World], mlflow_url: str) -> Callable[..., Re
 
     def make(module: str = "services.retrainer.serve", **env: str) -> Retrainers:
         w = world(**SECTIONS)
+        w.supervisor = Supervisor(w.folder / "state" / "logs", backoff=Backoff(longest=0.2))
         write_history(w.folder, n=1_500)
         return Retrainers(w, mlflow_url, {**QUICK, **env}, module)
 
