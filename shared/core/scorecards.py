@@ -32,7 +32,7 @@ def real(sum_: int) -> float:
 
 def log_loss(probability: float) -> int:
     """Log-loss of the probability that was given to what came true, in fixed point."""
-    return round(-math.log(max(LEAST, probability)) * SCALE)
+    return round(-math.log(probability if probability > LEAST else LEAST) * SCALE)  # noqa: FURB136 - asked for every label: a call saved
 
 
 def merge(a: T, b: T) -> T:

@@ -100,13 +100,10 @@ class Recovering:
             Unavailable: the journal cannot be read now.
         """
         partitions = [message.partition() for message in messages]
-        firsts: dict[int, int] = {}
-        for partition, message in zip(partitions, messages, strict=True):
-            if partition not in firsts:
-                firsts[partition] = message.offset()
+        firsts = dict(zip(reversed(partitions), reversed(messages), strict=True))  # of each partition the first one
         after: dict[int, Note] = {}
-        for partition, offset in firsts.items():
-            fold = self._step.fold(partition)
+        for partition, message in sorted(firsts.items()):
+            fold, offset = self._step.fold(partition), message.offset()
             if fold is None or not 0 <= fold.next <= offset:
                 fold = self._rebuild(partition, notes[partition], offset)
             elif offset > fold.next + MARKERS and self._ranges.start(partition) > fold.next:

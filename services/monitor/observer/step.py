@@ -1,6 +1,6 @@
 """The observer as a step of the loop: entries of the journal in; outcomes, scorecards and error blocks out."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
@@ -45,10 +45,10 @@ class ObserverStep:
             Unavailable: a version's profile cannot be read now.
             Abortable: a bug; the memory no longer agrees with the log and is read again.
         """
-        of: dict[int, list[Message]] = {}
+        of: defaultdict[int, list[Message]] = defaultdict(list)
         partitions = part.partitions or [message.partition() for message in part.messages]
         for partition, message in zip(partitions, part.messages, strict=True):
-            of.setdefault(partition, []).append(message)
+            of[partition].append(message)
         blocks: list[Block] = []
         counts: Counter[str] = Counter()
         try:

@@ -198,3 +198,22 @@ def test_a_profile_that_cannot_be_read_is_waited_for(monkeypatch: pytest.MonkeyP
     world.drain(world.observer())
     assert next(tries) > 5
     check(world)
+
+
+def test_a_profile_that_cannot_be_read_in_the_middle_of_a_batch_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a batch is in when another version comes: it is forgotten with all that was remembered, and read again."""
+    world, dice = ObserverWorld(make()), Random(4)
+    for entry in journal(world.spec, dice, 120):
+        world.send(entry, dice)
+    prepare, asked = Describer.prepare, list[int]()
+
+    def down(self: Describer, versions: set[str]) -> None:
+        asked.append(len(asked))
+        if len(asked) in {4, 9, 20}:
+            raise Unavailable("planted")
+        prepare(self, versions)
+
+    monkeypatch.setattr(Describer, "prepare", down)
+    world.drain(world.observer())
+    assert len(asked) > 20
+    check(world)

@@ -1,5 +1,6 @@
 """What the fold says after it was lost: from its store, or from an empty disk and the oldest offset that is needed."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.monitor.observer.fold import PartitionFold
+from services.monitor.observer.saved import FORMAT
 from shared.adapters.rocks import RocksStore
 from shared.core.pipeline import PipelineSpec
 from shared.testing.store import MemoryStore
@@ -155,3 +157,19 @@ def test_entries_that_are_gone_make_the_open_windows_incomplete() -> None:
     later = {key for key, card in published.cards.items() if card.complete}
     assert len(later) > 10
     assert gone == {key for key, card in published.cards.items() if not card.complete}
+
+
+def test_a_state_of_another_layout_is_not_read() -> None:
+    """What an older observer kept is left alone: the journal is read instead."""
+    spec, store = make(), MemoryStore()
+    fold = PartitionFold(0, rules_of(spec), store)
+    fold.begin(0, -1)
+    values = as_bytes(journal(spec, Random(5), 20))
+    fold.take(values, range(len(values)))
+    fold.settle()
+    assert PartitionFold(0, rules_of(spec), store).resume(0, len(values)) == len(values)
+    (head,) = store.get_many([b"h"])
+    assert head is not None
+    stamp = json.loads(head)
+    store.write({b"h": json.dumps([*stamp[:-1], FORMAT - 1]).encode()})
+    assert PartitionFold(0, rules_of(spec), store).resume(0, len(values)) == -1
