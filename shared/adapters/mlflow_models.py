@@ -223,6 +223,22 @@ class Registry:
         with self._asking(f"run {run_id}"):
             self._client.log_text(run_id, text, path)
 
+    def model_file(self, run_id: str, into: Path) -> Path:
+        """Bring the estimator that a run logged into a folder: a skops file, to be checked before it is loaded.
+
+        Raises:
+            UserError: there is no such run, or it logged none.
+            Unavailable: the server does not answer.
+        """
+        with self._asking(f"run {run_id}"), _silence():
+            found = self._mlflow.artifacts.download_artifacts(
+                artifact_uri=f"runs:/{run_id}/model", dst_path=str(into), tracking_uri=self._url
+            )
+        files = sorted(Path(found).rglob("*.skops"))
+        if not files:
+            raise UserError(f"MLflow at {self._url}: run {run_id} logged no skops model", remedy="train it again")
+        return files[0]
+
     def _log_estimator(self, draft: Draft, estimator: Any) -> None:
         self._mlflow.set_tracking_uri(self._url)
         self._mlflow.set_registry_uri(self._url)

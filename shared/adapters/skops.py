@@ -41,9 +41,18 @@ def load(path: Path) -> SklearnRuntime:
     Raises:
         ModelRefused: not a skops archive, a type that the list does not have, or an archive out of bounds.
     """
+    return SklearnRuntime(load_estimator(path))
+
+
+def load_estimator(path: Path) -> Any:
+    """The estimator itself, to be looked into.
+
+    Raises:
+        ModelRefused: as `load` does.
+    """
     try:
         check_archive(path)
-        return SklearnRuntime(skops.io.load(path, trusted=sorted(TRUSTED)))
+        return skops.io.load(path, trusted=sorted(TRUSTED))
     except ModelRefused:
         raise
     except Exception as error:  # noqa: BLE001 - a crafted archive may raise anything from inside skops
