@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -105,9 +104,9 @@ class Models:
         begin = min(rows.start, unlearned)
         ahead = stream.rows(model.until, model.until + _AHEAD * stream.step).stop
         end = ahead if rows.stop <= ahead else len(stream)  # one that is not replaced soon may never be
-        raw = predict(fitted, stream.matrix[begin:end]).astype(np.float32)
+        raw = predict(fitted, stream.matrix[begin:end])
         file = self._file(model, "npy")
-        np.save(file.with_suffix(".part.npy"), raw)
+        np.save(file.with_suffix(".part.npy"), raw[:, 1] if stream.spec.task == "binary" else raw)
         file.with_suffix(".part.npy").replace(file.with_name(f"{file.stem}-{begin}.npy"))
         return begin, self._made(raw)
 
@@ -116,9 +115,11 @@ class Models:
         found = sorted(file.parent.glob(f"{file.stem}-*.npy"), key=lambda one: one.stat().st_size)
         if not found:
             return None
-        return int(found[-1].stem.rpartition("-")[2]), self._made(np.load(found[-1]))
+        raw = np.load(found[-1])
+        both = np.column_stack([1 - raw, raw]) if self.stream.spec.task == "binary" and raw.ndim == 1 else raw
+        return int(found[-1].stem.rpartition("-")[2]), self._made(both)
 
-    def _made(self, raw: NDArray[np.floating[Any]]) -> Values:
+    def _made(self, raw: Values) -> Values:
         spec = self.stream.spec
         return answered(spec, Post(target=spec.model.target), raw.astype(np.float64))
 
