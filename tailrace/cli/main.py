@@ -12,21 +12,8 @@ from shared.core.errors import LogError, TailraceError, Unavailable, UserError
 # In the order in which a newcomer needs them.
 NOUNS = (
     *("demo", "stack", "init", "validate", "topics", "generate", "train", "replay", "scorer", "features", "rollout"),
-    *(
-        "models",
-        "retrain",
-        "dlq",
-        "aggregates",
-        "monitor",
-        "ask",
-        "archive",
-        "backtest",
-        "contract",
-        "doctor",
-        "bench",
-        "verify",
-    ),
-    *("why", "verify_rollout", "settings"),
+    *("models", "retrain", "dlq", "aggregates", "monitor", "ask", "archive", "backtest", "contract", "doctor"),
+    *("bench", "verify", "why", "verify_rollout", "settings"),
 )
 # What any write may meet, wherever it stands: the user's to mend.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
