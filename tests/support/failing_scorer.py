@@ -1,8 +1,10 @@
 """A real scorer worker with a model that fails after a while: `python -m tests.support.failing_scorer PIPELINE`.
 
-Version 3 passes every check, scores its first records, and then says that nothing is a number.
+Version 3 (or TAILRACE_TEST_FAILING) passes every check, scores its first records, and then says that nothing is a
+number.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from shared.core.ports import Runtime
 from shared.runtime.runtimes import load_runtime
 from shared.runtime.worker import exit_code
 
-VERSION, WHILE = "3", 300  # records
+VERSION, WHILE = os.environ.get("TAILRACE_TEST_FAILING", "3"), 300  # records
 
 
 class ForAWhile:

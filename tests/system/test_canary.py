@@ -136,6 +136,26 @@ def test_a_worker_that_cannot_load_the_epoch_in_force_gives_its_partitions_up(wo
     assert w.restarts() == 0
 
 
+def test_a_revocation_sets_going_what_its_version_had_stopped(world: Callable[..., World]) -> None:
+    """A version without answers stops partitions by the limit of dead letters; withdrawn, they go on by themselves."""
+    limit = {"dead_letters": {"in_a_row": 20}}
+    w = world(delivery=limit, env={"TAILRACE_TEST_FAILING": "2"})
+    w.start(1, "tests.support.failing_scorer")
+    w.announce("2", 2, "announced")
+    until(ready(w, "2", "scorer-0"), "the worker to have loaded version 2", 60)
+    w.announce("2", 2, "active")
+    barriers(w, 2)
+    w.send("records", [record(i) for i in range(1_000)])
+    until(lambda: len(heartbeats(w)["scorer-0"].stopped) > 0, "partitions to stop", 60)
+    w.announce("2", 2, "revoked")
+    until(w.all_scored(1_000), "every record to have an outcome", 60)
+    account = w.account()
+    assert account.ok, account
+    assert heartbeats(w)["scorer-0"].rejects.get("2", 0) == account.dead_letters.get("not_a_number", 0)
+    assert heartbeats(w)["scorer-0"].stopped == {}
+    assert w.restarts() == 0
+
+
 def test_a_shadow_scores_beside_the_champion(world: Callable[..., World]) -> None:
     """Its observations stand beside the champion's from its activation on, and scorecards compare the two in pairs."""
     w = world(monitoring={"window": "2h", "hold": "3h"})
