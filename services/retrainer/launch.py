@@ -14,8 +14,7 @@ from typing import IO, Protocol
 
 import msgspec
 
-from services.retrainer.train_child import Line
-from services.retrainer.trainer import Order, Outcome
+from services.retrainer.orders import Line, Order, Outcome
 from shared.core.ports import Clock
 from shared.runtime.logs import get_logger
 

@@ -9,11 +9,11 @@ from functools import cache
 
 from services.retrainer.launch import CHILD, Process, Work
 from services.retrainer.ledger import KafkaLedger
-from services.retrainer.main import registry_of
 from services.retrainer.models_view import ModelsView
+from services.retrainer.orders import Order
+from services.retrainer.registry import registry_of
 from services.retrainer.service import Around, Retrainer
 from services.retrainer.showing import CHECKS, Showing
-from services.retrainer.trainer import Order
 from shared.adapters.kafka.owned import OwnedReader
 from shared.adapters.kafka.sink import KafkaSink
 from shared.adapters.kafka.table import TableReader

@@ -13,8 +13,8 @@ import msgspec
 from services.retrainer.launch import Launch, Work
 from services.retrainer.ledger import Ledger
 from services.retrainer.models_view import ModelsView
+from services.retrainer.orders import Order, Outcome
 from services.retrainer.showing import Showing
-from services.retrainer.trainer import Order, Outcome
 from shared.adapters.kafka.owned import Taken
 from shared.core.errors import Fenced, Invalid, LogError, Unavailable, UserError
 from shared.core.monitor_records import Verdict, WindowFigures, verdict_key

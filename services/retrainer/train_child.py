@@ -15,7 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from services.retrainer.trainer import Around, Order, Outcome, train_once
+from services.retrainer.orders import Line, Order, Outcome
+from services.retrainer.registry import registry_of
+from services.retrainer.trainer import Around, train_once
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import TailraceError
 from shared.runtime.clock import SystemClock
@@ -24,13 +26,6 @@ from shared.runtime.settings import load_settings
 
 _PR_SET_PDEATHSIG = 1
 _MB = 1 << 20
-
-
-class Line(msgspec.Struct, frozen=True):
-    """What the process is doing."""
-
-    stage: str
-    text: str
 
 
 def end_with(parent: int) -> None:
@@ -67,8 +62,6 @@ def run(order: Order, out: int, mark: Callable[[str], None] = lambda _: None) ->
         os.write(out, msgspec.json.encode(Line(stage, text)) + b"\n")
 
     try:
-        from services.retrainer.main import registry_of  # noqa: PLC0415 - after the limits
-
         settings, _ = load_settings()
         pipeline = load_pipeline(order.pipeline)
         state, cache = state_folder(), Path(os.environ.get("TAILRACE_CACHE") or state_folder() / "cache")

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from services.retrainer.models_view import ModelsView
+from services.retrainer.orders import Order, Outcome
 from services.retrainer.service import AGAIN, Around, Retrainer
 from services.retrainer.showing import CHECKS, Showing
-from services.retrainer.trainer import Order, Outcome
 from shared.adapters.kafka.owned import Taken
 from shared.core.errors import Fenced, LogError, Unavailable
 from shared.core.gate import Compared, GateFigures
