@@ -1,6 +1,6 @@
 """What scorecards say of versions: kept by cell, a window in a partition, as little of each as a rollout needs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -9,6 +9,7 @@ from shared.core.monitor_records import FeatureCounts, Ints, PairCounts, SliceCo
 from shared.core.scorecards import merge
 from shared.runtime.logs import get_logger
 
+PRUNE = 10_000  # cards, between two looks for old ones
 LOOK_BACK_MS = 60 * 86_400_000  # a trial is over by then; older windows are let go of
 
 
@@ -63,6 +64,7 @@ class Cards:
     def __init__(self) -> None:
         self._cells: dict[Who, dict[tuple[Place, int], tuple[int, CellSums]]] = {}
         self._marks: dict[int, int] = {}
+        self._taken = 0
         self._log = get_logger("scorecards")
 
     def take(self, values: Iterable[bytes]) -> None:
@@ -81,11 +83,14 @@ class Cards:
         """How far event time (ms) is in every partition that has said anything; None where none has."""
         return min(self._marks.values(), default=None)
 
-    def cells(self, version: str, *, shadow: bool = False) -> Mapping[Place, CellSums]:
-        """The cells of a version in a role; of several sample rates the sum."""
+    def cells(
+        self, version: str, *, shadow: bool = False, among: Container[Place] | None = None
+    ) -> Mapping[Place, CellSums]:
+        """The cells of a version in a role, all or those `among` places; of several sample rates the sum."""
         found: dict[Place, CellSums] = {}
         for (place, _), (_, sums) in self._cells.get(Who(version, shadow), {}).items():
-            found[place] = merge(found[place], sums) if place in found else sums
+            if among is None or place in among:
+                found[place] = merge(found[place], sums) if place in found else sums
         return found
 
     def count(self, version: str, *, shadow: bool = False) -> int:
@@ -97,6 +102,10 @@ class Cards:
         key = (Place(card.window, card.partition), card.rate)
         if key not in own or card.offset >= own[key][0]:
             own[key] = (card.offset, card.sums)
-        floor = max(self._marks.values()) - LOOK_BACK_MS
-        if card.window > floor and min(place.window for place, _ in own) < floor:
-            self._cells[Who(card.version, card.shadow)] = {k: v for k, v in own.items() if k[0].window >= floor}
+        self._taken += 1
+        if self._taken % PRUNE == 0:
+            self._prune(max(self._marks.values()) - LOOK_BACK_MS)
+
+    def _prune(self, floor: int) -> None:
+        for who, own in self._cells.items():
+            self._cells[who] = {key: kept for key, kept in own.items() if key[0].window >= floor}

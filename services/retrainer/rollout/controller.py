@@ -8,8 +8,8 @@ import msgspec
 from services.retrainer.rollout.books import Change
 from services.retrainer.rollout.cards import Cards
 from services.retrainer.rollout.control import RolloutControl
-from services.retrainer.rollout.decide import unsettled, versions_of
-from services.retrainer.rollout.evidence import Evidence, evidence
+from services.retrainer.rollout.decide import previous, unsettled, versions_of
+from services.retrainer.rollout.evidence import Evidence, evidence, live
 from services.retrainer.rollout.plan import next_move, pending, trial_of
 from services.retrainer.rollout.references import References
 from services.retrainer.rollout.steps import Terms
@@ -83,14 +83,15 @@ class Controller:
         force, now = table.newest_active(), self._control.now()
         self._vitals.take(heartbeats, now)
         late = [] if force is None else unsettled(force.epoch, table, self._control.notes())
-        found = None if force is None else self._found(trial_of(table, force) or force)
+        found = None if force is None else self._found(trial_of(table, force) or force, table)
         return View(table, state, self._watch.wish, heartbeats, late, found, now)
 
-    def _found(self, rollout: Rollout) -> Evidence:
-        refs = [ref for ref in (rollout.champion, rollout.challenger) if ref is not None]
-        trial = rollout.challenger is not None
-        self._vitals.begin(versions_of(rollout)[-1] if trial else "")
-        known = self._references.of(refs) if trial else {}
+    def _found(self, rollout: Rollout, table: RolloutTable) -> Evidence:
+        if rollout.challenger is None:
+            self._vitals.begin("")
+            return live(self._terms.spec, rollout, self._cards, self._vitals, previous(table))
+        self._vitals.begin(rollout.challenger.version)
+        known = self._references.of((rollout.champion, rollout.challenger))
         return evidence(self._terms.spec, rollout, self._cards, self._vitals, known)
 
     def _do(self, view: View, move: Move) -> None:

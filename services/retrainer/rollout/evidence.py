@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from services.retrainer.rollout.cards import Cards, CellSums, Place
 from services.retrainer.rollout.compare import Difference, Pair, added, beside, difference, limit, paired, sliced
 from services.retrainer.rollout.vitals import LEAST_LEAK_MB, LEAST_RECORDS, LEAST_REJECTS, Tally, Vitals
@@ -23,6 +25,7 @@ abrupt drift, stay below 1; swapped classes of a 20 % problem are near 8."""
 OWN = 1.0
 """PSI to the version's own reference beyond which it does not answer as it did when it was judged, if the champion's
 answers have moved less than half as far."""
+HALF = 0.5
 ONE_BIN, NOT_ONE = 0.99, 0.9  # a constant: nearly all its answers are one, and the champion's are not
 
 
@@ -71,9 +74,10 @@ def evidence(
         references: by version, the counts of its scores over the bins of its reference; those that are known.
     """
     if trial.challenger is None:
-        return live(spec, trial, cards, vitals)
+        return Evidence(cards.event_time(), 0, None, ())
     one, other, shadow = trial.challenger.version, trial.champion.version, trial.mode == "shadow"
-    seen, champion = cards.cells(one, shadow=shadow), cards.cells(other)
+    seen = cards.cells(one, shadow=shadow)
+    champion = cards.cells(other, among=seen)
     beneath = cards.cells(one, shadow=True)
     told = difference(paired(beneath, other)) if shadow else difference(beside(seen, champion))
     before = None if shadow else difference(paired(beneath, other))
@@ -90,10 +94,21 @@ def evidence(
     return Evidence(cards.event_time(), cards.count(one, shadow=shadow), told, tuple(bad))
 
 
-def live(spec: RolloutSpec, rollout: Rollout, cards: Cards, vitals: Vitals) -> Evidence:
-    """The same of a version that scores everything: nothing stands beside it, but it must be able to score."""
-    version = rollout.champion.version
-    bad = [*_rejects(spec, vitals, version, ""), *_stopped(vitals, version)]
+def live(spec: RolloutSpec, rollout: Rollout, cards: Cards, vitals: Vitals, before: str = "") -> Evidence:
+    """The same of a version that scores everything: nothing stands beside it, but it must be able to score.
+
+    Args:
+        spec: the limits.
+        rollout: its epoch.
+        cards: what the monitor counts.
+        vitals: what workers say.
+        before: the version that was in force before: what it could not score, no other need score. Where no worker
+            has counted it, only a version that cannot score half of its records is at fault.
+    """
+    version, usual = rollout.champion.version, vitals.tally(before)
+    known = usual.scored + usual.rejects >= LEAST_RECORDS
+    limits = spec if known else msgspec.structs.replace(spec, reject_share=max(spec.reject_share, HALF))
+    bad = [*_rejects(limits, vitals, version, before), *_stopped(vitals, version)]
     return Evidence(cards.event_time(), cards.count(version), None, tuple(bad))
 
 
@@ -125,7 +140,7 @@ def _slices(spec: RolloutSpec, pairs: Mapping[str, list[Pair]]) -> Iterator[Sign
 
 
 def _rejects(spec: RolloutSpec, vitals: Vitals, one: str, other: str) -> Iterator[Signal]:
-    usual = max(vitals.tally(other).share, vitals.recent(other).share) if other else 0.0
+    usual = max(vitals.tally(other).share, vitals.recent(other).share)
     for tally in (vitals.recent(one), vitals.tally(one)):
         if _many(tally) and tally.share - usual > spec.reject_share:
             words = f"{tally.rejects} of {tally.rejects + tally.scored} records got no valid answer ({tally.share:.1%})"

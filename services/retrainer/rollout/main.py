@@ -60,10 +60,12 @@ def main(where: str) -> None:
 
 
 def _turn(w: Worker, controller: Controller) -> None:
-    """One turn; what fails is tried again with the next one, on what is so by then."""
+    """One turn; what fails is tried again with the next one, on what is so by then.
+
+    No watchdog: whoever waits for a broker waits in here, and a turn that hangs for good is seen by its age.
+    """
     try:
-        with w.watchdog.step("turn"):
-            move = controller.turn()
+        move = controller.turn()
         w.health.set("model", True, move.reason or "what is in force is what is wanted")
     except (LogError, Unavailable) as error:
         w.health.set("model", False, str(error))

@@ -38,7 +38,7 @@ def next_move(view: View, terms: Terms) -> Move:
         _harm(view, trial or force)
         or _left_over(view, trial)
         or _wished(view, terms, force, waiting)
-        or (waiting and _prepared(view, terms, waiting))
+        or (waiting and (_overtaken(view, force, waiting, trial) or _prepared(view, terms, waiting)))
         or (trial and _stepped(view, terms, trial))
         or _challenged(view, terms, force)
         or REST
@@ -114,6 +114,19 @@ def _promoted(view: View, terms: Terms, wanted: str, waiting: Rollout | None) ->
     words = "alias champion was moved in MLflow"
     made = Rollout(terms.pipeline, next_epoch(view.table), ref, "announced", words, view.now, plan="swap")
     return Move("announce", words, wanted, (*dropped, made), pardoning(view.state, wanted))
+
+
+def _overtaken(view: View, force: Rollout, waiting: Rollout, trial: Rollout | None) -> Move | None:
+    """A step that was meant to follow on what is in force no more: it would bring back what somebody replaced."""
+    if waiting.plan != "trial":
+        return None
+    version = versions_of(waiting)[-1]
+    beside = waiting.challenger is None or waiting.champion == force.champion
+    follows = not waiting.step or (trial is not None and versions_of(trial)[-1] == version)
+    if beside and follows:
+        return None
+    words = "another version came into force meanwhile"
+    return Move("cancel", words, version, (moved(waiting, "revoked", view.now, words),))
 
 
 def _prepared(view: View, terms: Terms, waiting: Rollout) -> Move:
@@ -200,7 +213,9 @@ def _left(step: Step, found: Evidence, lasted: int, count: int, horizon: int) ->
 def _next_step(view: View, terms: Terms, trial: Rollout, words: str) -> Move:
     if trial.challenger is None:
         return REST
-    number = min(trial.step + 1, len(terms.steps) - 1)
+    # By shares and not by number: the file may have changed since, and no key may go back.
+    later = [i for i, step in enumerate(terms.steps) if step.mode == "champion" or step.share > trial.share]
+    number = later[0]
     made = _epoch(view, terms, trial.champion, trial.challenger, number, words)
     return Move("announce", words, trial.challenger.version, (made,))
 

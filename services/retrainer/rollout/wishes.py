@@ -59,6 +59,8 @@ def corrections(table: RolloutTable, state: PlanState, wish: Wish, busy: str) ->
     for version, why in state.refused.items():
         if _there(wish, version) and wish.versions[version].refused != why[:500]:
             ops.append(Op(REFUSED_TAG, version, why[:500]))
+    if _there(wish, champion) and champion not in state.refused and wish.versions[champion].refused:
+        ops.append(Op(REFUSED_TAG, champion))  # somebody wanted it in spite of it, and it serves
     challenger = wish.aliases.get(CHALLENGER, "")
     if challenger and challenger != busy and _done(table, state, wish, challenger, champion):
         ops.append(Op(CHALLENGER))

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from shared.core.plans import PlanState, refusing
+from shared.core.records import Note, Rollout
 from shared.core.registry import CHALLENGER, CHAMPION, PREVIOUS
-from tests.support.rollout_stage import PLAN, Stage, info
+from tests.support.rollout_stage import PLAN, Stage, info, ref
+from tests.support.spec import make_spec
 
 
 def on_trial(**more: Any) -> Stage:
@@ -266,13 +268,62 @@ def test_without_mlflow_a_trial_goes_on() -> None:
     assert stage.aliases_ == {CHAMPION: "2", PREVIOUS: "1"}
 
 
-def test_a_champion_that_cannot_score_any_more_goes() -> None:
-    """Not a number after a while, when it is the champion already: the one before acts again."""
+@pytest.mark.parametrize(
+    ("says", "goes"),
+    [
+        ({"scored": {"2": 1000}, "rejects": {"2": 5000}}, True),
+        ({"scored": {"2": 1000}, "rejects": {"2": 300}}, False),
+        ({"scored": {"2": 1000, "1": 1000}, "rejects": {"2": 300, "1": 300}}, False),
+        ({"scored": {"2": 1000, "1": 1000}, "rejects": {"2": 300}}, True),
+    ],
+    ids=["most", "some, and nothing to compare", "as many as before", "more than before"],
+)
+def test_a_champion_that_cannot_score_any_more_goes(says: dict[str, Any], goes: bool) -> None:  # noqa: FBT001 - a column
+    """Not a number after a while, when it is the champion already: the one before acts again, if it did better."""
     stage = finished()
-    stage.says = {"scored": {"2": 1000}, "rejects": {"2": 500}}
+    stage.says = says
     stage.turn(6)
-    assert stage.force() == ("champion", "1", 0.0)
-    assert stage.plans.refused["2"].startswith("rolled back (rejects)")
+    assert stage.force() == ("champion", "1" if goes else "2", 0.0)
+    assert ("2" in stage.plans.refused) == goes
+
+
+def test_a_step_whose_champion_was_replaced_meanwhile_never_begins() -> None:
+    """By hand another version came into force below a step that waits: it would bring the old champion back."""
+    stage = Stage(plan={"canary": PLAN["canary"]})
+    stage.rollouts[2] = Rollout("parcels", 2, ref("3"), "announced")
+    stage.silent = True
+    stage.challenge()
+    stage.turn(6)
+    assert stage.rollouts[3].state == "announced"
+    stage.rollouts[2] = Rollout("parcels", 2, ref("3"), "active")
+    stage.notes = {p: Note(2, 2) for p in stage.notes}
+    stage.silent = False
+    stage.turn(6)
+    assert stage.force() == ("champion", "3", 0.0)
+    assert {r.epoch: r.state for r in stage.table()}[3] == "revoked"
+
+
+def test_a_plan_that_was_changed_meanwhile_never_makes_a_share_smaller() -> None:
+    """A controller that was started with other steps goes on with the first larger share."""
+    stage = in_canary(0.5)
+    stage.plan = {"canary": [{"share": s, "time": "1h", "records": 0} for s in (0.1, 0.2, 0.3, 0.6)]}
+    stage.spec = make_spec(rollout=stage.plan)
+    stage.restart()
+    stage.hour()
+    stage.turn(4)
+    assert stage.force() == ("canary", "1", 0.6)
+
+
+def test_a_refused_version_that_somebody_promotes_is_pardoned() -> None:
+    """By hand it may come into force in spite of its refusal, which then stands nowhere any more."""
+    stage = in_canary()
+    stage.hour(loss=0.1)
+    stage.turn(6)
+    assert stage.versions_["2"].refused
+    stage.aliases_[CHAMPION] = "2"
+    stage.turn(10)
+    assert stage.force() == ("champion", "2", 0.0)
+    assert (stage.plans.refused, stage.versions_["2"].refused) == ({}, "")
 
 
 def test_refusals_are_remembered_a_hundred_at_most() -> None:
