@@ -3,14 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.runtime.redact import clean_text
 from tailrace.why.terms import Contributions, Input, Model, Why
+
+_LONGEST = 80  # characters of a value
 
 
 def why_text(why: Why) -> str:
-    """The whole report."""
+    """The whole report; no byte of a producer reaches the terminal as it is."""
     said = why.prediction
     lines = [
-        f"{why.pipeline}.records[{said.at[0]}]@{said.at[1]}  id {said.id}  key {said.key}  {_time(said.event_time)}",
+        f"{_place(why)}  id {_word(said.id)}  key {_word(said.key)}  {_time(said.event_time)}",
         _line("answer", _answer(why)),
         _line("label", _label(why)),
         _line("again", _again(why)),
@@ -19,9 +22,13 @@ def why_text(why: Why) -> str:
         "",
         *_inputs(why.inputs, why.contributions),
         *(_sum(why.contributions) if why.contributions else ()),
-        *(["", *(f"unknown: {line}" for line in why.unknown)] if why.unknown else ()),
+        *(["", *(f"unknown: {clean_text(line)}" for line in why.unknown)] if why.unknown else ()),
     ]
     return "\n".join(lines)
+
+
+def _place(why: Why) -> str:
+    return f"{why.pipeline}.records[{why.prediction.at[0]}]@{why.prediction.at[1]}"
 
 
 def _answer(why: Why) -> str:
@@ -40,7 +47,7 @@ def _label(why: Why) -> str:
     label = why.label
     if label is None:
         return "none so far"
-    earlier = f", after {label.earlier} before it" if label.earlier else ""
+    earlier = f" ({label.earlier} earlier)" if label.earlier else ""
     where = f"labels[{label.at[0]}]@{label.at[1]}"
     return f"{_word(label.value)}  {_time(label.time)}  revision {label.revision}{earlier}  {where}"
 
@@ -60,7 +67,7 @@ def _model(model: Model) -> list[str]:
     lines = [_line("version", "  ".join(filter(None, (model.version, f"epoch {model.epoch}", *known))))]
     lines.append(_line("digest", model.digest))
     if model.trained_from is not None and model.trained_until is not None:
-        lines.append(_line("trained", f"on {_time(model.trained_from)} to {_time(model.trained_until)}"))
+        lines.append(_line("trained", f"on records of {_time(model.trained_from)} to {_time(model.trained_until)}"))
     lines += [_line("", f"{name}  {value}") for name, value in model.data.items()]
     return lines
 
@@ -79,7 +86,7 @@ def _inputs(inputs: tuple[Input, ...], parts: Contributions | None) -> list[str]
 
 
 def _sum(parts: Contributions) -> list[str]:
-    said = f"{parts.base:.6g} and the contributions make {parts.total:.9g} ({parts.scale})"
+    said = f"base {parts.base:.6g} and the contributions make {parts.total:.9g} ({parts.scale})"
     if parts.exact:
         return ["", _line("sum", f"{said}: what the model says")]
     return ["", _line("sum", f"{said}, but the model says {parts.raw:.9g}: NOT the same")]
@@ -97,7 +104,7 @@ def _line(name: str, text: str) -> str:
 def _word(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    return f"{value:.9g}" if isinstance(value, float) else clean_text(str(value), _LONGEST)
 
 
 def _time(ms: int) -> str:

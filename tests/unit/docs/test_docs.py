@@ -98,8 +98,8 @@ def test_every_relative_link_resolves(page: Path) -> None:
 
 def test_a_wrong_command_would_be_noticed(root: Any) -> None:
     """The check itself: a command, a sub-command or an option that does not exist is a fault."""
-    wrong = ("tailrace why it is so", "tailrace rollout undo flights", "tailrace up --forever")
-    assert [fault(root, line) for line in wrong] == ["no command why", "no command undo", "no option --forever"]
+    wrong = ("tailrace because it is so", "tailrace rollout undo flights", "tailrace up --forever")
+    assert [fault(root, line) for line in wrong] == ["no command because", "no command undo", "no option --forever"]
 
 
 def test_every_command_line_is_one_of_the_real_command_line(root: Any) -> None:

@@ -106,7 +106,7 @@ def test_a_linear_answer_is_explained_without_being_asked_for_contributions(tmp_
     print(text)
     for words in (
         *("parcels.records[2]@1041", "id p1", "key north", f"late  {seen.prediction.score!r}", "weather.wind", "90 s"),
-        *("the same to the last digit", "revision 1, after 1 before it", "labels[0]@77", "shadow   version 2", "local"),
+        *("the same to the last digit", "revision 1 (1 earlier)", "labels[0]@77", "shadow   version 2", "local"),
         *(ref.digest, "2023-11-14", "log odds", "what the model says"),
     ):
         assert words in text
@@ -177,6 +177,14 @@ def test_a_pipeline_that_changed_since_is_told(tmp_path: Path) -> None:
     assert ["what the model saw"] == [line.split(":")[0] for line in why(spec, odd, ref, tmp_path).unknown]
     fewer = make_spec(model=LINEAR, features=FEATURES[:3], lookups={})
     assert ["the bundle"] == [line.split(":")[0] for line in why(fewer, seen, ref, tmp_path).unknown]
+
+
+def test_no_byte_of_a_producer_reaches_the_terminal(tmp_path: Path) -> None:
+    """A word with control characters is shown with escapes, and cut where it is endless."""
+    spec, ref = trained(tmp_path, model=LINEAR)
+    text = why_text(why(spec, observed(spec, ref, tmp_path, carrier="\x1b[2J\n" + "x" * 200), ref, tmp_path))
+    assert "\x1b" not in text
+    assert "x" * 100 not in text
 
 
 def test_hashed_fields_are_told_as_hashes_and_do_not_hinder(tmp_path: Path) -> None:
