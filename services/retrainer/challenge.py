@@ -6,7 +6,7 @@ trainings count: a champion judged on what it has learnt would block every secon
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -47,12 +47,13 @@ OWN, BOTH = "its own holdout", "after both trainings"
 class Material:
     """What a candidate learns from, what is known now, and what the champion said of it when it was scored.
 
-    `given` has the champion's own predictions, by record id.
+    `given` has the champion's own predictions, by record id, `offsets` what was read of the archive (`outcomes/3`).
     """
 
     candidate: Dataset
     full: Dataset
     given: Mapping[str, Prediction]
+    offsets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ Progress = Callable[[str], None]
 class Judged:
     """Figures by name, what the final model does to its output, and scores of the holdout as predictions have them.
 
+    `answers` are the holdout's, (n, k) probabilities or (n,) values; empty where no label says how good they are.
     `baselines` are of errors and of loss on the holdout; empty where it is too short. `importance` is of each feature.
     """
 
@@ -43,6 +44,7 @@ class Judged:
     said: Sequence[float]
     baselines: tuple[Baseline, ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
+    answers: Values = field(default_factory=lambda: np.zeros(0))
 
 
 def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> Judged:
@@ -71,7 +73,7 @@ def judge(spec: PipelineSpec, early: Table, late: Table, progress: Progress) -> 
         metrics |= prefixed("linear", figures(spec, late.y, predict_linear(spec, linear, late.matrix)))
     baselines = baselines_of(spec, judged, raw, late.y)
     importance = importance_of(spec, late, lambda matrix: answered(spec, judged, predict(model, matrix)))
-    return Judged(metrics, learn_post(spec, late.y, raw), _said(spec, scores), baselines, importance)
+    return Judged(metrics, learn_post(spec, late.y, raw), _said(spec, scores), baselines, importance, scores)
 
 
 def unjudged(spec: PipelineSpec, early: Table, late: Table) -> Judged:

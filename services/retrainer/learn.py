@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from services.retrainer.bundle import Content, choose_golden, make_golden
 from services.retrainer.dataset import Dataset, take
 from services.retrainer.export import Export, export
+from services.retrainer.fingerprint import fingerprint_of
 from services.retrainer.folds import by_time, horizon_ms
 from services.retrainer.gate import check_matrix
 from services.retrainer.judge import Judged, judge, unjudged
+from services.retrainer.plots import Held
 from services.retrainer.reference import reference_of
 from services.retrainer.search import Searched, Watch, search
 from services.retrainer.tables import Table, table
@@ -33,6 +35,7 @@ class Learned:
     """The outcome. `n_fit` and `n_holdout` are the holdout's two sides, `n` what the final model was fitted on.
 
     `content.spec` has the parameters that were used: those that the search found best, where there was one.
+    `fingerprint` is of all that was learned from; `held` the judged holdout, None where nothing was judged.
     """
 
     estimator: Any
@@ -43,6 +46,8 @@ class Learned:
     n_holdout: int
     warnings: tuple[str, ...]
     searched: Searched | None = None
+    fingerprint: str = ""
+    held: Held | None = None
 
 
 def learn(
@@ -89,7 +94,11 @@ def learn(
         max_bytes=spec.model.max_bytes,
     )
     content = _content(spec, data, final, held, estimator, exported, judged)
-    return Learned(estimator, content, exported, len(final), len(first), len(held), (*warnings, *told), searched)
+    return Learned(
+        estimator, content, exported, len(final), len(first), len(held), (*warnings, *told), searched,
+        fingerprint_of(spec, codec, data),
+        Held(held.y, judged.answers, held.times, first.y) if data.labelled else None,
+    )  # fmt: skip
 
 
 def with_parameters(spec: PipelineSpec, found: dict[str, Any]) -> PipelineSpec:

@@ -9,17 +9,21 @@ from typing import Protocol
 import msgspec
 
 from services.retrainer.bundle import write_bundle
+from services.retrainer.card import NOTHING, Told
 from services.retrainer.dataset import Files, load_dataset
 from services.retrainer.gate import check_data
 from services.retrainer.learn import Learned, learn
+from services.retrainer.papers import tags_of, write_papers
+from services.retrainer.registry import registry_of
 from services.retrainer.search import Searched, Watch, check_search
-from shared.adapters.mlflow_models import Draft, Registry
+from shared.adapters.mlflow_models import Draft, Registry, Shape
 from shared.adapters.signing import Signer, make_keys
+from shared.core.bundle_checks import classes_of
 from shared.core.codec import RecordCodec
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import BundleRef, Rollout
 from shared.runtime.model_files import public_key, signing_key, state_folder
-from shared.runtime.settings import Settings, read_secret
+from shared.runtime.settings import Settings
 
 LOCAL_VERSION = "local"
 Progress = Callable[[str], None]
@@ -125,25 +129,13 @@ def signer_of(settings: Settings, state: Path) -> Signer:
     return Signer(signing_key(settings.models, state))
 
 
-def registry_of(settings: Settings) -> Registry:
-    """The client of the registry that is set.
-
-    Raises:
-        UserError: the password's file cannot be read.
-    """
-    mlflow = settings.mlflow
-    password = (
-        read_secret(mlflow.password_file, setting="TAILRACE_MLFLOW__PASSWORD_FILE") if mlflow.password_file else ""
-    )
-    return Registry(mlflow.url, mlflow.username, password)
-
-
 def register(
     registry: Registry,
     learned: Learned,
     signer: Signer,
     *,
     tags: Mapping[str, str] | None = None,
+    told: Told = NOTHING,
     first: Callable[[Draft], None] = lambda _: None,
 ) -> tuple[BundleRef, str]:
     """Register what was learned as the next version.
@@ -153,6 +145,7 @@ def register(
         learned: the training's outcome.
         signer: signs the bundle.
         tags: more tags of run and version.
+        told: what stands in the model card beside the training's own figures.
         first: called before the version is complete, and so before anything can refer to it.
 
     Returns:
@@ -162,21 +155,26 @@ def register(
         Unavailable: the registry does not answer; the version stays pending or is marked as failed.
     """
     spec = learned.content.spec
-    draft = registry.begin(spec.name, _parameters(spec, learned), {"tailrace.pipeline": spec.name, **(tags or {})})
+    all_tags = {"tailrace.pipeline": spec.name, **tags_of(learned, told), **(tags or {})}
+    draft = registry.begin(spec.name, _parameters(spec, learned), all_tags)
     try:
         first(draft)
-        return _finish(registry, draft, learned, signer), draft.run_id
+        return _finish(registry, draft, learned, signer, told), draft.run_id
     except BaseException as error:  # Ctrl-C as well: a version without a bundle must say so
         registry.fail(draft, f"{type(error).__name__}: {error}")
         raise
 
 
-def _finish(registry: Registry, draft: Draft, learned: Learned, signer: Signer) -> BundleRef:
+def _finish(registry: Registry, draft: Draft, learned: Learned, signer: Signer, told: Told) -> BundleRef:
     content = replace(learned.content, run_id=draft.run_id)
     with tempfile.TemporaryDirectory(prefix="tailrace-bundle-") as beside:
         folder = Path(beside) / "bundle"
         digest = write_bundle(content, draft.version, folder, signer.sign).digest
-        return registry.finish(draft, folder, digest, content.metrics, learned.estimator)
+        papers = Path(beside) / "papers"
+        write_papers(replace(learned, content=content), told, draft.version, papers)
+        registry.attach(draft.run_id, papers)
+        shape = Shape(tuple(column.name for column in content.columns), len(classes_of(content.spec)))
+        return registry.finish(draft, folder, digest, content.metrics, learned.estimator, shape)
 
 
 def _parameters(spec: PipelineSpec, learned: Learned) -> Mapping[str, object]:
@@ -193,6 +191,7 @@ def _parameters(spec: PipelineSpec, learned: Learned) -> Mapping[str, object]:
         "runtime": content.chosen.runtime,
         "trained_from": content.trained_from,
         "trained_until": content.trained_until,
+        "fingerprint": learned.fingerprint,
     }
 
 

@@ -63,7 +63,8 @@ def material_of(
     say("what is known now")
     full, archived = known(training.at)
     said = zip(archived.ids, archived.versions, archived.predictions, strict=True)
-    return Material(candidate, full, {name: told for name, version, told in said if version == champion})
+    given = {name: told for name, version, told in said if version == champion}
+    return Material(candidate, full, given, archived.offsets)
 
 
 def _files(pipeline: HasHistory, cache: Path, say: Progress) -> Files | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from services.retrainer.card import Told
 from services.retrainer.challenge import Material, broken, challenge, refused
 from services.retrainer.champion import Champion, champion_of
 from services.retrainer.dataset import Dataset
@@ -18,6 +19,7 @@ from services.retrainer.gate import DataRefused, check_data
 from services.retrainer.learn import Learned, learn, with_parameters
 from services.retrainer.main import register, signer_of
 from services.retrainer.material import HasHistory, material_of
+from services.retrainer.orders import Order, Outcome
 from services.retrainer.search import Step
 from shared.adapters.mlflow_models import Draft, Registry
 from shared.core.codec import RecordCodec
@@ -27,7 +29,7 @@ from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock
 from shared.core.records import BundleRef
 from shared.core.registry import COMPLETE, FAILED, PENDING, STATE_TAG
-from shared.core.retraining import Span, State, Training
+from shared.core.retraining import Training
 from shared.runtime.settings import Settings
 
 TRAINING_TAG, GATE_TAG = "tailrace.training", "tailrace.gate"
@@ -38,27 +40,6 @@ PATIENCE = 5.0  # s between questions to a registry that is away
 T = TypeVar("T")
 Say = Callable[[str, str], None]
 """Told of a stage and what is being done: `train`, `gate`, `register`, or `waiting`, whose time does not count."""
-
-
-class Order(msgspec.Struct, frozen=True):
-    """What the process of a training is told. `champion` is the version in force."""
-
-    training: Training
-    pipeline: str
-    champion: BundleRef
-    spoiled: tuple[Span, ...] = ()
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What it answers: `passed`, `refused` or `failed`, and why."""
-
-    state: State
-    reason: str = ""
-    champion: str = ""
-    gate: GateFigures | None = None
-    challenger: BundleRef | None = None
-    run_id: str = ""
-    figures: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +89,8 @@ def train_once(order: Order, pipeline: HasHistory, around: Around) -> Outcome:
         return _refused(spec, training, champion, gate, str(error), around)
     if not gate.passed:
         return _refused(spec, training, champion, gate, "; ".join(gate.reasons), around)
-    return _registering(training, champion, gate, learned, around)
+    told = Told(material.offsets, gate, champion.ref.version, f"{training.trigger} ({training.request})")
+    return _registering(training, champion, gate, learned, told, around)
 
 
 def _judged(spec: PipelineSpec, material: Material, champion: Champion, around: Around) -> tuple[Learned, GateFigures]:
@@ -137,7 +119,7 @@ def _refit(spec: PipelineSpec, full: Dataset, candidate: Learned, around: Around
 
 
 def _registering(
-    training: Training, champion: Champion, gate: GateFigures, learned: Learned, around: Around
+    training: Training, champion: Champion, gate: GateFigures, learned: Learned, told: Told, around: Around
 ) -> Outcome:
     figures = msgspec.json.encode(gate).decode()
     tags = {TRAINING_TAG: training.id, GATE_TAG: "passed", BESIDE_TAG: champion.ref.version}
@@ -151,7 +133,7 @@ def _registering(
 
     def write() -> tuple[BundleRef, str]:
         around.say("register", "registering")
-        return register(around.registry, learned, signer, tags=tags, first=first)
+        return register(around.registry, learned, signer, tags=tags, told=told, first=first)
 
     ref, run_id = _patiently(around, write)
     around.mark("register")

@@ -56,6 +56,14 @@ class Draft:
     base: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model takes, features in the order of its columns, and how many classes it answers (0: a value)."""
+
+    features: tuple[str, ...]
+    classes: int
+
+
 class Registry:
     """Experiments, runs and registered models of one MLflow server.
 
@@ -120,7 +128,7 @@ class Registry:
         return run_id
 
     def finish(
-        self, draft: Draft, folder: Path, digest: str, metrics: Mapping[str, float], estimator: Any
+        self, draft: Draft, folder: Path, digest: str, metrics: Mapping[str, float], estimator: Any, shape: Shape
     ) -> BundleRef:
         """Log metrics, bundle and estimator (as skops) to the run, and mark the version as complete.
 
@@ -133,7 +141,7 @@ class Registry:
             for metric, figure in metrics.items():
                 self._client.log_metric(draft.run_id, metric, figure)
             self._client.log_artifacts(draft.run_id, str(folder), "bundle")
-            self._log_estimator(draft, estimator)
+            self._log_estimator(draft, estimator, shape)
             for key, value in ((DIGEST_TAG, digest), (URI_TAG, draft.base), (STATE_TAG, COMPLETE)):
                 self._client.set_model_version_tag(draft.name, draft.version, key, value)
             self._client.set_terminated(draft.run_id, "FINISHED")
@@ -212,6 +220,15 @@ class Registry:
         with self._asking(f"{name} version {version}"):
             self._client.set_model_version_tag(name, version, key, value)
 
+    def attach(self, run_id: str, folder: Path) -> None:
+        """Keep what is in a folder, at the same places among the artifacts of a run.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        with self._speaking():
+            self._client.log_artifacts(run_id, str(folder))
+
     def log_json(self, run_id: str, path: str, obj: Any) -> None:
         """Keep an object as a JSON artifact of a run, over what stood at `path`; runs that ended take it too.
 
@@ -239,13 +256,14 @@ class Registry:
             raise UserError(f"MLflow at {self._url}: run {run_id} logged no skops model", remedy="train it again")
         return files[0]
 
-    def _log_estimator(self, draft: Draft, estimator: Any) -> None:
+    def _log_estimator(self, draft: Draft, estimator: Any, shape: Shape) -> None:
         self._mlflow.set_tracking_uri(self._url)
         self._mlflow.set_registry_uri(self._url)
         with self._mlflow.start_run(run_id=draft.run_id):
             self._mlflow.sklearn.log_model(
                 estimator,
                 name="model",
+                signature=_signature(shape),
                 serialization_format="skops",
                 skops_trusted_types=sorted(TRUSTED),
                 pip_requirements=["scikit-learn", "skops"],  # else MLflow starts a process to find them out
@@ -283,6 +301,17 @@ class Registry:
     def _speaking(self) -> Iterator[None]:
         with self._asking(), _silence():
             yield
+
+
+def _signature(shape: Shape) -> Any:
+    """Columns by name in, 32-bit as at scoring; probabilities (n, k) or values (n,) out."""
+    import numpy as np  # noqa: PLC0415 - as MLflow itself, not before it is needed
+    from mlflow.models import ModelSignature  # noqa: PLC0415 - the same
+    from mlflow.types.schema import ColSpec, DataType, Schema, TensorSpec  # noqa: PLC0415 - the same
+
+    out = (-1, shape.classes) if shape.classes else (-1,)
+    inputs = Schema([ColSpec(DataType.float, name) for name in shape.features])
+    return ModelSignature(inputs, Schema([TensorSpec(np.dtype(np.float64), out)]))
 
 
 @contextlib.contextmanager

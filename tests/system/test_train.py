@@ -56,7 +56,8 @@ def test_two_trainings_are_two_versions(mlflow_url: str, spec: PipelineSpec, tmp
         assert (loaded.manifest.version, loaded.manifest.pipeline) == (ref.version, spec.name)
     assert store.ready() == {"1", "2"}
 
-    client = Registry(mlflow_url)._client
+    registry = Registry(mlflow_url)
+    client = registry._client
     versions = {v.version: v.tags for v in client.search_model_versions(f"name='{spec.name}'")}
     assert {str(v): t["tailrace.state"] for v, t in versions.items()} == {"1": "complete", "2": "complete"}
     assert str(client.get_model_version_by_alias(spec.name, "champion").version) == "1"
@@ -64,6 +65,14 @@ def test_two_trainings_are_two_versions(mlflow_url: str, spec: PipelineSpec, tmp
     assert run.data.metrics["auc"] == pytest.approx(reports[0].metrics["auc"])
     assert run.data.params["estimator"] == spec.model.estimator
     assert run.info.status == "FINISHED"
+    assert run.data.tags["tailrace.fingerprint"] == run.data.params["fingerprint"]
+    assert {one.path for one in client.list_artifacts(run.info.run_id)} == {"bundle", "card.md", "data.json", "plots"}
+    plots = [one.path for one in client.list_artifacts(run.info.run_id, "plots")]
+    assert plots == [f"plots/{name}.svg" for name in ("calibration", "confusion", "importance", "over_time")]
+    (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    signature = registry._mlflow.models.get_model_info(model.model_uri).signature
+    assert signature.inputs.input_names() == [feature.name for feature in spec.features]
+    assert signature.outputs.inputs[0].shape == (-1, 2)
 
 
 def test_a_failure_leaves_a_version_that_says_so(mlflow_url: str, spec: PipelineSpec) -> None:
