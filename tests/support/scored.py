@@ -28,7 +28,7 @@ def observations(
 ) -> dict[str, tuple[bytes, Decoded]]:
     """The observation of each record of a history, by id, with what it was decoded to."""
     codec = RecordCodec(spec)
-    values = [_encode(_typed(spec, row)) for row in read_rows(files.records)]
+    values = [_encode(producible(spec, row)) for row in read_rows(files.records)]
     decoded = codec.decode(values)
     assert decoded.refused == []
     updates = [to_update(row, spec.lookups[str(row["group"])].fields) for row in read_rows(files.features or Path())]
@@ -70,7 +70,7 @@ def _outcome(seen: bytes, label: Label) -> bytes:
     return b'{"v":1,"status":"' + status + b'","observation":' + seen + b',"label":' + _encode(label) + b',"at":[0,1]}'
 
 
-def _typed(spec: PipelineSpec, row: dict[str, Any]) -> dict[str, Any]:
+def producible(spec: PipelineSpec, row: dict[str, Any]) -> dict[str, Any]:
     """A row as a producer sends it: cells of CSV by their declared types, null only where that may be."""
     kinds = {"number": float, "integer": int, "timestamp": int}
     fields, out = spec.record.fields, {}

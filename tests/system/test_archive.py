@@ -13,27 +13,34 @@ from random import Random
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from confluent_kafka import Producer
 
 from services.retrainer.archive.store import Archive
 from services.retrainer.archived import load_archived
+from services.retrainer.dataset import load_dataset
 from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.kafka.ranges import RangeReader
 from shared.adapters.parquet import values
+from shared.adapters.tables import read_rows
 from shared.core.codec import RecordCodec
+from shared.core.errors import Unavailable
+from shared.core.features import FeatureBuilder, learn_columns
 from shared.core.topics import topic
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import free_port
 from tailrace.stack.program import Program
 from tailrace.stack.services import SERVICE_PROGRAMS, Order
 from tests.support.archives import T0, outcome, rows
+from tests.support.bundles import START, write_history
+from tests.support.scored import producible
 from tests.support.wait import until
 from tests.support.world import World
 
 pytestmark = pytest.mark.system
-SPAN = 50
-KILLS = ("written 2", "renamed 4", "range 2", "renamed 9")
+SPAN, SCORED = 50, 150
+KILLS = ("written 2", "renamed 4", "range 2")
 Row = tuple[int, int]
 
 
@@ -140,6 +147,57 @@ def test_each_outcome_is_archived_once_whatever_dies(world: Callable[..., World]
     rig.check()
     _erase(rig)
     _trained(rig)
+
+
+def test_training_reads_what_was_scored(world: Callable[..., World], redis_url: str, tmp_path: Path) -> None:
+    """Scorer, feature writer, label router, observer, archiver: the archive gives the matrix of the history's files."""
+    # All records come at once, after all weather and before all labels: both are kept for as long as that.
+    made = {"horizon": "7d", "classes": ["on_time", "late"], "positive": "late"}
+    kept = {"key": "depot", "fields": {"wind": "number"}, "max_age": "12h", "keep": "20d", "max_versions": SCORED}
+    w = world(redis=redis_url, labels=made, lookups={"weather": kept})
+    files = write_history(tmp_path, n=SCORED)
+    rows_of = [list(read_rows(path)) for path in (files.features, files.records, files.labels) if path]
+    updates, records, labels = rows_of
+    w.start_features()
+    order = Order(w.folder, Endpoints(kafka=w.kafka, redis=w.redis), w.folder / "state", 1, lambda _: free_port())
+    programs = [one for name in ("labels", "observer", "archiver") for one in SERVICE_PROGRAMS[name](order)]
+    w.supervisor.start(
+        *(replace(one, env={**one.env, **w.extra_env, "TAILRACE_ARCHIVE__FLUSH": "1"}) for one in programs)
+    )
+    w.send("features", [(f"weather:{row['entity']}", msgspec.json.encode(row), None) for row in updates])
+    until(_beyond(w, "features", "features"), "features in the cache", 60)
+    w.start(1)
+    typed = [msgspec.json.encode(producible(w.spec, row)) for row in records]
+    w.send("records", [(row["depot"], body, None) for row, body in zip(records, typed, strict=True)])
+    until(w.all_scored(SCORED), "every record to be scored", 90)
+    depots = {row["id"]: row["depot"] for row in records}
+    w.send("labels", [(depots[row["id"]], msgspec.json.encode(row), None) for row in labels])
+    where = (w.folder / "state" / "archive").as_uri()
+    archive = Archive(where, w.spec.name)
+    until(lambda: len(rows(archive)) == SCORED, "every outcome to be archived", 90)
+    codec, end = RecordCodec(w.spec), START + 10**12
+    known = load_dataset(w.spec, codec, files, until=end, progress=print)
+    found = load_archived(w.spec, codec, where, begin=None, until=end, progress=print)
+    builder = FeatureBuilder(w.spec, codec, learn_columns(w.spec, codec, known.rows, known.found))
+    left, right = builder.matrix(known.rows, known.found), builder.matrix(found.data.rows, found.data.found)
+    np.testing.assert_array_equal(left.values, right.values)
+    np.testing.assert_array_equal(known.y, found.data.y)
+    assert list(known.times) == list(found.data.times)
+    assert np.isfinite(left.values[:, -1]).all(), "the weather was found"
+
+
+def _beyond(w: World, service: str, name: Any) -> Callable[[], bool]:
+    """A condition: a service has read its topic to the end."""
+
+    def check() -> bool:
+        with closing(GroupPositions(w.conf, f"tailrace.{w.spec.name}.{service}", topic(w.spec.name, name))) as asked:
+            try:
+                at = asked.committed()
+            except Unavailable:  # a young broker's coordinator
+                return False
+            return all(at.get(partition, 0) >= end for partition, end in asked.ends().items() if end)
+
+    return check
 
 
 def _erase(rig: Rig) -> None:
