@@ -7,8 +7,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from shared.adapters.kafka.blocks import BlockReader
 from shared.adapters.kafka.ranges import RangeReader
-from shared.core.errors import Unavailable
+from shared.core.errors import Unavailable, UserError
 from tests.support.wait import until
 
 pytestmark = pytest.mark.system
@@ -75,3 +76,19 @@ def delete(kafka: str, topic: str, before: int) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.delete_records([TopicPartition(topic, 0, before)]).values():
         future.result(20)
+
+
+def test_pieces_are_the_same_with_and_without_a_jump(kafka: str, topic: str) -> None:
+    """Any piece, one after the other or in any order, gives what was committed in it, once; a missing topic is told."""
+    transaction(kafka, topic, [b"a", b"b"], commit=True)  # 0, 1, marker 2
+    transaction(kafka, topic, [b"x", b"y"], commit=False)  # 3, 4, marker 5
+    transaction(kafka, topic, [b"c", b"d", b"e"], commit=True)  # 6, 7, 8, marker 9
+    blocks = BlockReader({"bootstrap.servers": kafka}, topic, 20)
+    assert {0: (0, 10)} == blocks.marks()
+    wanted = {(0, 1): [b"a"], (1, 3): [b"b"], (3, 6): [], (6, 7): [b"c"], (7, 10): [b"d", b"e"], (9, 10): []}
+    for order in (sorted(wanted), sorted(wanted, reverse=True), [(1, 3), (0, 1), (3, 6), (3, 6), (7, 10), (6, 7)]):
+        for start, end in order:
+            assert wanted[start, end] == [m.value() for m in blocks.block(0, start, end)], (order, start)
+    blocks.close()
+    with pytest.raises(UserError, match="does not exist"):
+        BlockReader({"bootstrap.servers": kafka}, f"{topic}-not", 20)

@@ -35,8 +35,11 @@ class BlockReader:
             "auto.offset.reset": "earliest",  # a start that retention takes meanwhile
             "enable.partition.eof": True,  # a piece may end in markers, which are never given as messages
             "fetch.wait.max.ms": 20,
+            "queued.min.messages": 10_000,  # what is fetched beyond a piece is for nothing, unless the next one follows
             "log_level": 2,
         }
+        self._next: tuple[int, int] | None = None  # partition and offset that come without a jump
+        self._over: list[Message] = []  # what came beyond the last piece
         reasons = Reasons(conf)
         self._consumer = Consumer({**own, **conf, "error_cb": reasons.heard})
         try:
@@ -64,24 +67,36 @@ class BlockReader:
         Raises:
             Unavailable: the broker gives nothing more.
         """
-        taken: list[Message] = []
         try:
-            self._consumer.assign([TopicPartition(self._topic, partition, start)])
-            at, deadline = start, time.monotonic() + self._timeout
-            while at < end:
-                messages = self._consumer.consume(min(end - at, _CHUNK), _MOMENT)
-                good = [m for m in messages if m.error() is None]
-                taken += [m for m in good if _offset(m) < end]
-                if any(_is_end(m) for m in messages):
-                    break
-                (place,) = self._consumer.position([TopicPartition(self._topic, partition)])
-                if place.offset > at:  # it passes over markers too
-                    at, deadline = place.offset, time.monotonic() + self._timeout
-                elif time.monotonic() > deadline:
-                    raise Unavailable(f"kafka: {self._topic}[{partition}] could not be read beyond offset {at}")
+            taken = self._take(partition, start, end)
         except KafkaException as error:
+            self._next = None
             raise Unavailable(f"kafka: {self._topic}: {error.args[0].str()}") from error
-        return cast("list[Record]", taken)  # the client's stubs allow str for bytes
+        self._over = [m for m in taken if _offset(m) >= end]
+        return cast("list[Record]", taken[: len(taken) - len(self._over)])  # the client's stubs allow str for bytes
+
+    def _take(self, partition: int, start: int, end: int) -> list[Message]:
+        """The records from `start` on, up to `end` or a little beyond; a piece that follows the last one is no jump."""
+        if self._next != (partition, start):
+            self._over = []
+            self._consumer.assign([TopicPartition(self._topic, partition, start)])
+        taken, at, deadline = self._over, start, time.monotonic() + self._timeout
+        if taken:
+            at = _offset(taken[-1]) + 1
+        self._next = (partition, end)
+        while at < end:
+            messages = self._consumer.consume(min(end - at, _CHUNK), _MOMENT)
+            taken += [m for m in messages if m.error() is None]
+            if any(_is_end(m) for m in messages):
+                self._next = None  # what is written meanwhile is not waited for
+                break
+            (place,) = self._consumer.position([TopicPartition(self._topic, partition)])
+            if place.offset > at:  # it passes over markers too
+                at, deadline = place.offset, time.monotonic() + self._timeout
+            elif time.monotonic() > deadline:
+                self._next = None
+                raise Unavailable(f"kafka: {self._topic}[{partition}] could not be read beyond offset {at}")
+        return taken
 
     def close(self) -> None:
         """Let the client go."""
