@@ -40,6 +40,7 @@ from shared.runtime.logs import get_logger
 
 AGAIN = 5.0  # s between tries at a registry that is away
 KEEP = 10.0  # s after which event time alone is worth writing down
+GRACE = 5.0  # s that a request from the future waits for the verdicts that were said with it
 _encode = msgspec.json.Encoder().encode
 
 
@@ -78,7 +79,7 @@ class Retrainer:
         self._book: Book | None = None
         self._written = Book()
         self._written_at = self._tried_at = float("-inf")
-        self._queue: list[tuple[int, bytes]] = []
+        self._queue: list[tuple[int, bytes, float]] = []  # offset, value, when it came
         self._work: Work | None = None
         self._began = 0.0
         self._decode = msgspec.json.Decoder(Verdict | WindowFigures).decode
@@ -116,7 +117,7 @@ class Retrainer:
                 if one.topic == self._verdicts:
                     book = self._heard(book, one)
                 elif one.offset > book.requests:
-                    self._queue.append((one.offset, one.value))
+                    self._queue.append((one.offset, one.value, self._around.clock.monotonic()))
             self._book = book
             if whole and self._queue:
                 self._decide()
@@ -152,24 +153,31 @@ class Retrainer:
     def _decide(self) -> None:
         """On every request that came, in their order; answers and offsets go out at once."""
         self._around.models.refresh()
-        book, answers = self._known(), list[Training]()
+        book, answers, left = self._known(), list[Training](), list(self._queue)
         horizon = round(self._spec.labels.horizon * 1_000)
         bounds = Bounds(self._spec.name, self._around.models.versions(), horizon)
-        for offset, value in self._queue:
+        for offset, value, came in self._queue:
             try:
                 request = checked(value, bounds, book.now or round(self._around.clock.time() * 1_000))
             except Invalid as error:
-                book = refused(book, offset, error.reason)
-                self._around.showing.refused(error.reason)
-                self._log.warning("a request is refused", reason=error.reason, detail=error.detail, offset=offset)
-                continue
-            book, answer = asked(book, offset, request, self._terms)
-            if answer is not None:
-                answers.append(msgspec.structs.replace(answer, changed=self._now()))
-                self._around.showing.ended(answer, 0.0)
-                self._log.info("a request gets no training now", id=request.id, reason=answer.reason)
-        self._write(book, answers)
-        self._queue.clear()
+                if error.reason == "future" and self._around.clock.monotonic() - came < GRACE:
+                    break  # a request and its verdicts are on two topics: one may be read before the other
+                book = self._no_request(book, offset, error)
+            else:
+                book, answer = asked(book, offset, request, self._terms)
+                answers += [msgspec.structs.replace(answer, changed=self._now())] if answer is not None else []
+            left.pop(0)
+        if book != self._known():
+            self._write(book, answers)
+        self._queue = left
+        for answer in answers:
+            self._around.showing.ended(answer, 0.0)
+            self._log.info("a request gets no training now", id=answer.id, reason=answer.reason)
+
+    def _no_request(self, book: Book, offset: int, error: Invalid) -> Book:
+        self._around.showing.refused(error.reason)
+        self._log.warning("a request is refused", reason=error.reason, detail=error.detail, offset=offset)
+        return refused(book, offset, error.reason)
 
     def _advance(self) -> None:
         book, training = begun(self._known(), self._terms)

@@ -3,8 +3,7 @@
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -31,6 +30,8 @@ class Retrainers:
     mlflow: str
     env: Mapping[str, str]
     module: str = MODULE
+    readers: dict[str, TableReader] = field(default_factory=dict)
+    seen: dict[str, list[bytes]] = field(default_factory=dict)
 
     def start(self, slot: int = 0) -> str:
         """Start one; its address."""
@@ -100,6 +101,14 @@ class Retrainers:
         """The gate's verdicts."""
         return [one for one in self._values("verdicts", Verdict) if one.trigger == "gate"]
 
+    def close(self) -> None:
+        """Let the readers go."""
+        for reader in self.readers.values():
+            reader.close()
+
     def _values(self, name: TopicName, kind: Any) -> list[Any]:
-        with closing(TableReader(self.world.conf, topic(self.world.spec.name, name), 30)) as reader:
-            return [msgspec.json.decode(value, type=kind) for value in reader.to_end()]
+        """All committed values so far; a reader stays open, since conditions are asked again and again."""
+        if name not in self.readers:
+            self.readers[name] = TableReader(self.world.conf, topic(self.world.spec.name, name), 60)
+        self.seen.setdefault(name, []).extend(self.readers[name].to_end())
+        return [msgspec.json.decode(value, type=kind) for value in self.seen[name]]

@@ -1,7 +1,7 @@
 """The retrainer on a real broker and registry: one training a request, whatever becomes of its processes."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -33,16 +33,20 @@ QUICK = {"TAILRACE_LOOP__SESSION_TIMEOUT": "6", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
-def retrainers(world: Callable[..., World], mlflow_url: str) -> Callable[..., Retrainers]:
+def retrainers(world: Callable[..., World], mlflow_url: str) -> Iterator[Callable[..., Retrainers]]:
     """Makes retrainers of a world with a history of 1,500 parcels, whose version 1 has learnt the first 600."""
+    made: list[Retrainers] = []
 
     def make(module: str = "services.retrainer.serve", **env: str) -> Retrainers:
         w = world(**SECTIONS)
         w.supervisor = Supervisor(w.folder / "state" / "logs", backoff=Backoff(longest=0.2))
         write_history(w.folder, n=1_500)
-        return Retrainers(w, mlflow_url, {**QUICK, **env}, module)
+        made.append(Retrainers(w, mlflow_url, {**QUICK, **env}, module))
+        return made[-1]
 
-    return make
+    yield make
+    for one in made:
+        one.close()
 
 
 def ended(found: Retrainers, id_: str) -> Callable[[], bool]:
@@ -113,8 +117,8 @@ def test_twins_train_once_and_bad_requests_never(retrainers: Callable[..., Retra
     until(lambda: "takes over" in found.log(1 - working), "the other one at work", 60)
     found.signal(working, signal.SIGCONT)
     until(ended(found, "good"), "the training's end", 200)
-    found.ask("soon", END + DAY)
     found.tell(END + DAY)
+    found.ask("soon", END + DAY)
     until(lambda: "soon" in found.trainings(), "an answer", 60)
     trainings = found.trainings()
     assert {name: one.state for name, one in trainings.items()} == {"good": "done", "soon": "declined"}

@@ -9,7 +9,7 @@ import pytest
 
 from services.retrainer.models_view import ModelsView
 from services.retrainer.orders import Order, Outcome
-from services.retrainer.service import AGAIN, Around, Retrainer
+from services.retrainer.service import AGAIN, GRACE, Around, Retrainer
 from services.retrainer.showing import CHECKS, Showing
 from shared.adapters.kafka.owned import Taken
 from shared.core.errors import Fenced, LogError, Unavailable
@@ -177,7 +177,7 @@ class One:
         """So many turns, the first one with what came."""
         for i in range(n):
             self.retrainer.turn(taken if i == 0 else (), whole=True)
-            self.clock.advance(AGAIN + 1)
+            self.clock.advance(AGAIN + 1 if n > 1 else 1)
         return self
 
 
@@ -310,10 +310,16 @@ def test_requests_wait_until_event_time_is_known() -> None:
     found.retrainer.turn((far,), whole=False)
     assert shared.told == []
     found.retrainer.turn((verdict(0, NOW), Taken(f"{SPEC.name}.verdicts", 1, b"{")), whole=True)
+    assert shared.book.refused == {}
+    found.clock.advance(GRACE)
+    found.retrainer.turn((), whole=True)
     assert shared.book.refused == {"future": 1}
     assert found.metrics.counted("tailrace_requests_refused_total", "future") == 1
     found.turns(verdict(2, NOW + 40 * DAY), request(1, "now", at=NOW + 40 * DAY))
     assert [one.id for one in shared.told if one.state == "done"] == ["now"]
+    late = NOW + 90 * DAY
+    found.turns(request(2, "late", at=late), n=1).turns(verdict(3, late))
+    assert [one.id for one in shared.told if one.state == "done"] == ["now", "late"]
 
 
 def test_without_a_version_in_force_nothing_is_trained() -> None:
