@@ -59,7 +59,7 @@ def main(where: str) -> None:
         target.follow(follower.refresh(True))
         follower.changed = target.announced
         speeds = Speeds(w.clock)
-        step = ShadowStep(spec, target.row, target.scoring, journal, speeds)
+        step = ShadowStep(spec, target.row, target.scoring, journal, speeds, w.clock)
         probe = Probe(
             pipeline=spec.name, topic=journal, metrics=w.metrics, health=w.health, tracer=w.tracer, clock=w.clock,
             outcome="shadowed",

@@ -16,11 +16,14 @@ from shared.core.codec import Decoded, Row
 from shared.core.errors import TailraceError
 from shared.core.features import UNSEEN
 from shared.core.pipeline import PipelineSpec
-from shared.core.ports import Block, Count, Found, Part, Result
+from shared.core.ports import Block, Clock, Count, Found, Part, Result, merged
 from shared.core.records import Headers, Observation
 from shared.core.scoring import OBSERVATION, SHADOW_END, ObservationWriter, answers, flags_of, predictions
 from shared.runtime.logs import get_logger
 
+PIECE, BUDGET = 500, 10.0
+"""Records that are scored at once, and seconds that a batch may take: a challenger that is far too slow must not keep
+the worker from its group, or nobody would hear how slow it is. What is left then is passed over."""
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 OWN_FLAGS = frozenset({UNSEEN, CANARY_FLAG})  # which depend on the version; what else is said is of record and look-ups
 Seen = tuple[int, Observation, Row]  # the place in the part, what stands there, its record
@@ -35,6 +38,7 @@ class ShadowStep:
         target: the challenger that scores beside the champion now; None: nobody does. May raise `Unavailable`.
         journal: the topic, read and written.
         speeds: told how long the model takes.
+        clock: for the budget.
     """
 
     def __init__(
@@ -44,8 +48,10 @@ class ShadowStep:
         target: Callable[[], Scoring | None],
         journal: str,
         speeds: Speeds,
+        clock: Clock,
     ) -> None:
-        self._spec, self._row, self._target, self._journal, self._speeds = spec, row, target, journal, speeds
+        self._spec, self._row, self._target, self._journal = spec, row, target, journal
+        self._speeds, self._clock = speeds, clock
         self._decode = msgspec.json.Decoder(Observation).decode
         self._log = get_logger("shadow")
 
@@ -63,10 +69,18 @@ class ShadowStep:
             return Result()
 
     def _beside(self, scoring: Scoring, part: Part) -> Result:
+        name, until = scoring.version.version, self._clock.monotonic() + BUDGET
+        seen = [one for i, m in enumerate(part.messages) if (one := self._seen(i, m.value(), name))]
+        done: list[Result] = []
+        for start in range(0, len(seen), PIECE):
+            if self._clock.monotonic() > until:
+                self._log.warning("too slow: observations passed over", version=name, records=len(seen) - start)
+                break
+            done.append(self._made(scoring, part, seen[start : start + PIECE]))
+        return merged(done) if done else Result()
+
+    def _made(self, scoring: Scoring, part: Part, seen: list[Seen]) -> Result:
         version = scoring.version
-        seen = [one for i, m in enumerate(part.messages) if (one := self._seen(i, m.value(), version.version))]
-        if not seen:
-            return Result()
         found = _found(self._spec, seen)
         matrix = scoring.builder.matrix([row for _, _, row in seen], found)
         good, raw = self._scores(scoring, matrix.values, [j for j in range(len(seen)) if j not in matrix.refused])

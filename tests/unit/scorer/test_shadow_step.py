@@ -39,7 +39,7 @@ def target_of(spec: PipelineSpec) -> Scoring:
 def shadow_of(spec: PipelineSpec, target: Scoring | None) -> ShadowStep:
     """The step of a shadow worker."""
     decode = msgspec.json.Decoder(RecordCodec(journalled(spec)).row_type).decode
-    return ShadowStep(spec, decode, lambda: target, "journal", Speeds(ManualClock()))
+    return ShadowStep(spec, decode, lambda: target, "journal", Speeds(ManualClock()), ManualClock())
 
 
 def observed(result: Result, start: int = 0) -> list[MemoryMessage]:
@@ -88,7 +88,7 @@ def test_a_shadow_gives_what_its_version_would_have_given_as_champion(hashed: li
         assert (one.shadow, other.shadow, one.prediction.epoch, one.digest) == (True, False, 9, B.digest)
         assert ("unseen" in one.prediction.flags) is (not hashed)  # of its own columns: A is no carrier it knows
     assert counted(result) == {("tailrace_shadow_observations_total", "2"): 700}
-    assert result.rejects == ()
+    assert list(result.rejects) == []
 
 
 def test_a_shadow_ignores_what_is_no_champions_observation() -> None:
@@ -126,7 +126,7 @@ def test_what_a_challenger_cannot_score_is_counted_and_no_dead_letter() -> None:
     assert counted(result) == {
         ("tailrace_shadow_observations_total", "2"): 47, ("tailrace_version_rejects_total", "2"): 3,
     }  # fmt: skip
-    assert result.rejects == ()
+    assert list(result.rejects) == []
 
 
 def test_a_challenger_that_always_breaks_costs_nothing_but_its_pairs() -> None:
@@ -135,8 +135,37 @@ def test_a_challenger_that_always_breaks_costs_nothing_but_its_pairs() -> None:
     odd = {f"at{i}": BREAKS_AT for i in range(20)}
     journal = observed(make_step(spec, {7: A})(part_of(messages_of(20, **odd), 7)))
     result = shadow_of(spec, target_of(spec))(journal_part(journal))
-    assert (list(result.blocks), result.rejects) == ([], ())
+    assert (list(result.blocks), list(result.rejects)) == ([], [])
     assert counted(result) == {("tailrace_version_rejects_total", "2"): 20}
+
+
+class Slow(Model):
+    """A hundredth of a second a record, by the test's clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__("2")
+        self._clock = clock
+
+    def predict(self, matrix: Any) -> Any:
+        """See `Runtime`."""
+        self._clock.advance(len(matrix) / 100)
+        return super().predict(matrix)
+
+
+def test_a_challenger_that_is_far_too_slow_is_passed_over_in_time() -> None:
+    """Fifty seconds of work: ten are spent on it, its speed is told, and the worker stays in its group."""
+    spec, clock = make_spec(), ManualClock()
+    speeds = Speeds(clock)
+    decode = msgspec.json.Decoder(RecordCodec(journalled(spec)).row_type).decode
+    target = replace(target_of(spec), runtime=Slow(clock))
+    journal = observed(make_step(spec, {7: A})(part_of(messages_of(5_000), 7)))
+    begun = clock.monotonic()
+    result = ShadowStep(spec, decode, lambda: target, "journal", speeds, clock)(journal_part(journal))
+    got = [one.prediction.at[1] for one, *_ in by_topic(result, "journal", Observation)]
+    assert got == list(range(1_500))
+    assert counted(result) == {("tailrace_shadow_observations_total", "2"): 1_500}
+    assert clock.monotonic() - begun == pytest.approx(15.0)
+    assert speeds.told()["2"] == pytest.approx(10_000)
 
 
 def test_a_model_that_is_on_its_way_is_waited_for() -> None:
@@ -145,7 +174,7 @@ def test_a_model_that_is_on_its_way_is_waited_for() -> None:
     def target() -> Scoring:
         raise Unavailable("version 2 is being loaded")
 
-    step = ShadowStep(make_spec(), lambda _: None, target, "journal", Speeds(ManualClock()))
+    step = ShadowStep(make_spec(), lambda _: None, target, "journal", Speeds(ManualClock()), ManualClock())
     with pytest.raises(Unavailable):
         step(journal_part([]))
 
@@ -155,5 +184,5 @@ def test_a_bug_of_ours_costs_pairs_and_nothing_else() -> None:
     spec = make_spec()
     broken = replace(target_of(spec), builder=FeatureBuilder(make_spec("regression"), RecordCodec(spec), COLUMNS))
     journal = observed(make_step(spec, {7: A})(part_of(messages_of(5), 7)))
-    broken_rows = ShadowStep(spec, lambda _: object(), lambda: broken, "journal", Speeds(ManualClock()))
+    broken_rows = ShadowStep(spec, lambda _: object(), lambda: broken, "journal", Speeds(ManualClock()), ManualClock())
     assert broken_rows(journal_part(journal)) == Result()
