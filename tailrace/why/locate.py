@@ -19,8 +19,8 @@ def at_locator(blocks: Blocks, partition: int, offset: int, bounds: tuple[int, i
     """The observation of the record at `offset` of that partition of `records`.
 
     An observation goes to its record's partition number, and in the order of records: so the place is found by
-    halving. Labels, ticks and shadows stand between them and are passed over. After an offset reset the order is not
-    that of records, and it may be missed.
+    guessing and halving. Labels, ticks and shadows stand between them and are passed over. After an offset reset the
+    order is not that of records, and it may be missed.
 
     Args:
         blocks: of `journal`.
@@ -29,16 +29,27 @@ def at_locator(blocks: Blocks, partition: int, offset: int, bounds: tuple[int, i
         bounds: the journal's first offset there, and the one after its last.
     """
     low, high = bounds
+    guess: int | None = None
     while low < high:
-        middle = max(low, (low + high - WINDOW) // 2)
-        found = _from(blocks, partition, middle, high)
+        middle = (low + high) // 2 if guess is None else guess
+        start = min(max(low, middle - WINDOW // 2), high - 1)
+        found = _from(blocks, partition, start, high)
+        guess = _guessed(found, offset) if guess is None else None  # by turns, so that bad guesses cost little
         if not found or offset < found[0][1]:
-            high = middle
+            high = start
         elif offset > found[-1][1]:
             low = found[-1][0] + 1
         else:
             return next((Place(partition, here) for here, at in found if at == offset), None)
     return None
+
+
+def _guessed(found: list[tuple[int, int]], offset: int) -> int | None:
+    """Where it should be if entries go on as densely as in this window."""
+    if not found or found[0][1] >= found[-1][1]:
+        return None
+    (here, at), (last, last_at) = found[0], found[-1]
+    return here + (offset - at) * (last - here) // (last_at - at)
 
 
 def _from(blocks: Blocks, partition: int, start: int, end: int) -> list[tuple[int, int]]:

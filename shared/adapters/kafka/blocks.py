@@ -36,6 +36,7 @@ class BlockReader:
             "enable.partition.eof": True,  # a piece may end in markers, which are never given as messages
             "fetch.wait.max.ms": 20,
             "queued.min.messages": 10_000,  # what is fetched beyond a piece is for nothing, unless the next one follows
+            "fetch.queue.backoff.ms": 10,  # by default a queue that was full is not looked at again for a whole second
             "log_level": 2,
         }
         self._next: tuple[int, int] | None = None  # partition and offset that come without a jump
