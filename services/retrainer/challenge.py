@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 
 from services.retrainer.champion import Champion, as_given, speed_of
 from services.retrainer.dataset import Dataset
-from services.retrainer.folds import by_time, horizon_ms
 from services.retrainer.gate import DataRefused
-from services.retrainer.judge import answered, fitted_output
+from services.retrainer.judge import answered
 from services.retrainer.learn import Learned
 from services.retrainer.scores import calibration_error, positive_of
 from services.retrainer.slices import slices_of
 from services.retrainer.tables import table
-from shared.core.answering import Post
 from shared.core.bundle import MODEL_FILES
 from shared.core.codec import RecordCodec
 from shared.core.errors import ModelRefused
@@ -90,7 +88,7 @@ def challenge(
     named = slices_of(spec, codec, [material.full.rows[i] for i in both.index.tolist()])
     figures = judge(
         losses(both.champion, both.y, metric), losses(both.challenger, both.y, metric), both.blocks, named,
-        gate.mode, gate.errors, skills=_skills(spec, codec, material.candidate, both),
+        gate.mode, gate.errors, skills=_skills(spec, learned, both),
     )  # fmt: skip
     return refused(figures, (*broken(spec, learned, champion), *_uncalibrated(spec, both)))
 
@@ -145,10 +143,9 @@ def _answers(
     index, at_theirs, at_ours = np.intersect1d(theirs.index, ours.index, return_indices=True)
     ours = ours.rows(at_ours)
     told = _given(spec, codec, material, index, champion.answers(spec, theirs)[at_theirs])
-    block = max(round(spec.retraining.gate.block * 1_000), 1)
     raw = _loaded(learned, ours.matrix)
     said = answered(spec, learned.content.post, raw)
-    return _Answers(told, said, ours.y, (ours.times // block).astype(np.int64), index)
+    return _Answers(told, said, ours.y, _blocks(spec, ours.times), index)
 
 
 def _given(spec: PipelineSpec, codec: RecordCodec, material: Material, index: Places, again: Values) -> Values:
@@ -163,24 +160,21 @@ def _given(spec: PipelineSpec, codec: RecordCodec, material: Material, index: Pl
     return answers
 
 
-def _skills(spec: PipelineSpec, codec: RecordCodec, data: Dataset, both: _Answers) -> dict[str, Skill]:
-    """What the candidate showed after both trainings; where that is nothing, what its recipe shows on its own holdout.
+def _skills(spec: PipelineSpec, learned: Learned, both: _Answers) -> dict[str, Skill]:
+    """What the candidate showed after both trainings, and what its recipe showed on its own holdout.
 
     After a change nothing that was learned before it holds, and the champion is no better: the candidate's own labels,
-    of which its last ones are held out, tell whether there was anything to learn.
+    of which its last ones were held out, tell whether there was anything to learn.
     """
-    shown = skill(both.challenger, both.y, both.blocks)
-    if shown.shown or not data.labelled:
-        return {BOTH: shown}
-    try:
-        early, late = by_time(data.times, spec.history.holdout, horizon_ms(spec))
-        first = table(spec, codec, data, early)
-        held = table(spec, codec, data, late, first.columns)
-    except DataRefused:
-        return {BOTH: shown}
-    said = answered(spec, Post(target=spec.model.target), fitted_output(spec, first, held))
-    block = max(round(spec.retraining.gate.block * 1_000), 1)
-    return {BOTH: shown, OWN: skill(said, held.y, (held.times // block).astype(np.int64), least=LEAST_SKILL)}
+    found = {BOTH: skill(both.challenger, both.y, both.blocks)}
+    held = learned.held
+    if held is not None and len(held.answers):
+        found[OWN] = skill(held.answers, held.y, _blocks(spec, held.times), least=LEAST_SKILL)
+    return found
+
+
+def _blocks(spec: PipelineSpec, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    return times // max(round(spec.retraining.gate.block * 1_000), 1)
 
 
 def _uncalibrated(spec: PipelineSpec, both: _Answers) -> Sequence[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import cache
 
+from services.retrainer.announce import announcing
 from services.retrainer.launch import CHILD, Process, Work
 from services.retrainer.ledger import KafkaLedger
 from services.retrainer.models_view import ModelsView
@@ -47,10 +48,11 @@ def main(where: str, *, child: str = CHILD, mark: Callable[[str], None] = lambda
             closing(TableReader(w.kafka, topic(spec.name, "trainings"), wait)) as book,
             closing(TableReader(w.kafka, topic(spec.name, "models"), wait)) as models,
             closing(KafkaLedger(topic(spec.name, "trainings"), lambda: _sink(w), book)) as ledger,
+            announcing(spec, w.settings, w.clock) as announce,
         ):
             around = Around(
                 ledger, ModelsView(spec.name, models), launch, cache(lambda: registry_of(w.settings)),
-                Showing(w.health, w.metrics), w.clock, str(w.pipeline.folder), mark,
+                announce, Showing(w.health, w.metrics), w.clock, str(w.pipeline.folder), mark,
             )  # fmt: skip
             retrainer = Retrainer(spec, around)
             names: tuple[TopicName, ...] = ("retrain", "verdicts")

@@ -1,7 +1,7 @@
 """The retrainer at work: takes requests and verdicts as they come, and brings one training at a time to its end.
 
-Every step is written down before the next one begins, in one transaction with what it says to others. So whoever dies
-at any of them, the next one goes on there, and one that wakes from a freeze can say nothing any more.
+Every step is written down before the next one begins, and each may be done again. So whoever dies at any of them, the
+next one goes on there, and one that wakes from a freeze can record nothing any more.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from shared.core.errors import Fenced, Invalid, LogError, Unavailable, UserError
 from shared.core.monitor_records import Verdict, WindowFigures, verdict_key
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Block, Clock
+from shared.core.records import BundleRef, Rollout
 from shared.core.registry import CHALLENGER
 from shared.core.retraining import (
     Book,
@@ -53,12 +54,16 @@ class Aliases(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What the retrainer works with. `mark` is called at each named step; `registry` makes the registry's client."""
+    """What the retrainer works with. `mark` is called at each named step; `registry` makes the registry's client.
+
+    `announce` says in `models` that a version is ready, in its turn among all who make epochs.
+    """
 
     ledger: Ledger
     models: ModelsView
     launch: Launch
     registry: Callable[[], Aliases]
+    announce: Callable[[BundleRef], Rollout]
     showing: Showing
     clock: Clock
     pipeline: str
@@ -229,23 +234,16 @@ class Retrainer:
         ref = training.challenger
         if ref is None:
             raise UserError(f"training {training.id} passed without a version", remedy="report this as a bug")
-        self._around.models.refresh()
-        rollout, block = self._around.models.announce(ref, self._now())
-        ours = self._moved(training, state="announced", epoch=rollout.epoch)
-        self._write(moved(self._known(), ours, self._terms), [ours], [block])
+        rollout = self._around.announce(ref)  # the same again where it was announced before
         self._around.mark("announce")
+        ours = self._moved(training, state="announced", epoch=rollout.epoch)
+        self._write(moved(self._known(), ours, self._terms), [ours])
         self._log.info("announced", id=ours.id, version=ref.version, epoch=rollout.epoch)
 
     def _name(self, training: Training) -> None:
         """The registry's alias is the wish that the rollout follows: once it is set, the training is done."""
         now, ref = self._around.clock.monotonic(), training.challenger
         if ref is None or now - self._tried_at < AGAIN:
-            return
-        self._around.models.refresh()
-        crossed = self._around.models.crossed(training.epoch, ref)
-        if crossed is not None or not self._around.models.stands(training.epoch, ref):
-            again = self._moved(training, state="passed", epoch=0)
-            self._write(moved(self._known(), again, self._terms), [again], [crossed] if crossed else [])
             return
         try:
             self._around.registry().set_alias(self._spec.name, CHALLENGER, ref.version)
