@@ -1,6 +1,5 @@
 """Tables as Parquet bytes and back: the same rows give the same bytes, so that writing twice changes nothing."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Literal, cast
 
@@ -43,9 +42,9 @@ def joined(tables: Sequence[Table]) -> Table:
 def encode(table: Table, metadata: Mapping[str, str]) -> bytes:
     """The file of a table. Equal tables and metadata give equal bytes (with one version of the library)."""
     whole = table.combine_chunks().replace_schema_metadata(dict(metadata))
-    out = io.BytesIO()
+    out = pa.BufferOutputStream()
     pq.write_table(whole, out, compression="zstd", version="2.6", store_schema=True)
-    return out.getvalue()
+    return cast("bytes", out.getvalue().to_pybytes())
 
 
 def decode(content: bytes, schema: Schema) -> tuple[Table, dict[str, str]]:
@@ -55,9 +54,11 @@ def decode(content: bytes, schema: Schema) -> tuple[Table, dict[str, str]]:
         UnreadableError: it is no whole Parquet file, or a column is of another type.
     """
     try:
-        with pq.ParquetFile(io.BytesIO(content)) as file:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
             there, texts = set(file.schema_arrow.names), _texts(file)
-            found = file.read([name for name in schema if name in there])
+            # With threads, or over Python's own files, a process that ends soon afterwards may be aborted or hang
+            # (apache/arrow 34314, 50482; seen with 25.0.1). Files are small: threads would gain nothing.
+            found = file.read([name for name in schema if name in there], use_threads=False)
         table = pa.Table.from_arrays(
             [
                 found[name].cast(_TYPES[kind]) if name in there else pa.nulls(found.num_rows, _TYPES[kind])
