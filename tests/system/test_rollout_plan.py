@@ -1,5 +1,6 @@
 """The rollout controller on a real broker and a real registry: who dies, who is frozen, who moves an alias."""
 
+import json
 import os
 import signal
 import time
@@ -9,12 +10,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from services.retrainer.rollout import hand
+from shared.core.errors import UserError
 from shared.core.monitor_records import Account, account_key
 from shared.core.records import BundleRef, Rollout
 from shared.core.registry import CHALLENGER, CHAMPION, PREVIOUS
 from shared.core.rollout import RolloutTable
+from tailrace.cli import models, rollout
 from tests.support.bundles import Kit, copied
 from tests.support.rollout_service import register, start_controller
 from tests.support.steps_of_rollouts import heartbeats, owed
@@ -82,15 +87,42 @@ def test_plan_aliases_and_controllers_that_die(world: Callable[..., World], mlfl
     ]
     registry.set_alias(name, CHAMPION, "3")
     until(lambda: registry.aliases(name)[CHAMPION] == "2", "the alias of a version without bundle to go back", 30)
-    registry.set_alias(name, CHAMPION, "1")
-    until(lambda: force(w)[:2] == ("champion", "1"), "the version that somebody promoted", 60)
+    code, said = command(w, mlflow_url, "models", "promote", "9")
+    assert (code, "has no version 9" in said) == (2, True)
+    assert command(w, mlflow_url, "models", "promote", "1")[0] == 0
+    assert force(w)[:2] == ("champion", "1")
     w.send("records", [record(i) for i in range(3_000, 4_000)])
     until(w.all_scored(4_000), "every record", 60)
     account = w.account()
     assert account.ok, account
     as_owed(w)
+    _by_command(w, mlflow_url)
     alarms = [v for v in w.values("verdicts") if v["verdict"] == "alarm"]
     assert [(v["version"], v["metric"]) for v in alarms] == [("3", "rollout")]
+
+
+def _by_command(w: World, mlflow: str) -> None:
+    """What a person sees: the version that came back is taken back once more, and nothing is on trial."""
+    code, said = command(w, mlflow, "models", "rollback", "--reason", "worse", "--json")
+    assert (code, json.loads(said)) == (0, {"version": "1", "acting": "2", "fenced": []})
+    code, said = command(w, mlflow, "rollout", "plan", "--json")
+    told = json.loads(said)
+    assert (code, told["plan"]["champion"], told["plan"]["steps"]) == (0, "2", ["canary 30%", "champion"])
+    assert "no bundle" in told["said"]["3"]
+    code, said = command(w, mlflow, "models", "list", "--json")
+    rows = {row["version"]: row for row in json.loads(said)}
+    assert (code, rows["2"]["acting"], rows["1"]["refused"]) == (0, True, "rolled back by hand: worse")
+
+
+def command(w: World, mlflow: str, noun: str, verb: str, *words: str) -> tuple[int, str]:
+    """Run `tailrace NOUN VERB PIPELINE ...` in this process: its exit code, and what it printed or raised."""
+    app = typer.Typer()
+    for module in (models, rollout):
+        module.register(app)
+    env = {"TAILRACE_KAFKA__BOOTSTRAP_SERVERS": w.kafka, "TAILRACE_MLFLOW__URL": mlflow}
+    done = CliRunner().invoke(app, [noun, verb, str(w.folder), *words], env=env)
+    raised = isinstance(done.exception, UserError)
+    return (2, str(done.exception)) if raised else (done.exit_code, done.stdout)
 
 
 def third(w: World, folder: Path) -> BundleRef:
