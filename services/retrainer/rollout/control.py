@@ -145,9 +145,13 @@ class RolloutControl:
         self._until(lambda: not unanswered(self.heartbeats(), epochs, since, self.now()), timeout)
         lost = unanswered(self.heartbeats(), epochs, since, self.now())
         for worker in lost:
-            self._fence(f"tailrace.{self._spec.name}.{worker.replace('-', '.')}")
-            self._say(f"{worker} did not answer and was fenced")
+            self.fence(worker)
         return lost
+
+    def fence(self, worker: str) -> None:
+        """End what a worker has in hand, for good: it starts anew once it notices."""
+        self._fence(f"tailrace.{self._spec.name}.{worker.replace('-', '.')}")
+        self._say(f"{worker} did not answer and was fenced")
 
     def settled(self, epoch: int, timeout: float) -> list[int]:
         """Wait until every partition has committed past the epoch's barrier; the partitions that have not."""

@@ -7,8 +7,8 @@ import msgspec
 
 from services.retrainer.rollout.books import Change
 from services.retrainer.rollout.cards import Cards
-from services.retrainer.rollout.control import RolloutControl
-from services.retrainer.rollout.decide import previous, unsettled, versions_of
+from services.retrainer.rollout.control import ANSWER, RolloutControl
+from services.retrainer.rollout.decide import GONE_MS, overdue, previous, unsettled, versions_of
 from services.retrainer.rollout.evidence import Evidence, evidence, live
 from services.retrainer.rollout.plan import next_move, pending, trial_of
 from services.retrainer.rollout.references import References
@@ -59,6 +59,7 @@ class Controller:
         self._cards, self._vitals = Cards(), Vitals()
         self._due: dict[int, tuple[int, int]] = {}
         self._said: tuple[int, str] = (0, "")
+        self._fenced: set[tuple[str, int]] = set()
         self._log = get_logger("rollout")
 
     def turn(self) -> Move:
@@ -71,6 +72,7 @@ class Controller:
         self._cards.take(self._read())
         view = self._view(self._control.books.table(), self._control.books.state(), self._control.heartbeats())
         self._complete(view)
+        self._insist(view)
         move = next_move(view, self._terms)
         if move.kind in ("rest", "hold"):
             self._hold(view, move)
@@ -119,7 +121,9 @@ class Controller:
             self._due[active.epoch] = (self._control.now() + FIRST_MS, FIRST_MS)
             self._control.barriers(active, self._control.books.table())
         elif move.kind == "withdraw":
-            lost = self._control.gone({r.epoch for r in change.rollouts})
+            gone = {r.epoch for r in change.rollouts}
+            lost = self._control.gone(gone)
+            self._fenced |= {(worker, epoch) for worker in lost for epoch in gone}
             self._log.warning("withdrawn", version=move.version, fenced=lost)
 
     def _complete(self, view: View) -> None:
@@ -135,6 +139,16 @@ class Controller:
             pause = min(2 * pause, LONGEST_MS)
             self._due = {force.epoch: (view.now + pause, pause)}
             self._control.barriers(force, view.table, view.late)
+
+    def _insist(self, view: View) -> None:
+        """Fence who has not answered a revocation: by hand, or of a controller that died before it could."""
+        recent = any(view.now - r.changed_at < GONE_MS for r in view.table if r.state == "revoked")
+        if not recent:
+            return
+        late = overdue(view.table, view.heartbeats, self._control.notes(), view.now, round(ANSWER * 1_000))
+        for worker in sorted({worker for worker, epoch in late if (worker, epoch) not in self._fenced}):
+            self._control.fence(worker)
+        self._fenced |= late
 
     def _hold(self, view: View, move: Move) -> None:
         """Say why nothing happens, when the reason is new."""

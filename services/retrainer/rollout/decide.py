@@ -200,3 +200,21 @@ def unanswered(heartbeats: Iterable[Heartbeat], gone: set[int], since_ms: int, n
         if h.partitions and not h.shadow and now_ms - h.time < GONE_MS
         and (h.time <= since_ms or gone & set(h.epochs.values()))
     ]  # fmt: skip
+
+
+def overdue(
+    table: RolloutTable, heartbeats: Sequence[Heartbeat], notes: Mapping[int, Note], now_ms: int, after_ms: int
+) -> set[tuple[str, int]]:
+    """Workers that should have answered a revocation by now, each with its epoch: whoever withdrew it may have died.
+
+    Args:
+        table: every epoch.
+        heartbeats: the newest of each worker.
+        notes: an epoch that is above all of them never had a barrier, so nobody scores with it.
+        now_ms: wall time.
+        after_ms: how long an answer may take.
+    """
+    newest = max((note.epoch for note in notes.values()), default=0)
+    gone = [r for r in table if r.state == "revoked" and r.mode != "shadow" and r.epoch <= newest]
+    late = [r for r in gone if after_ms <= now_ms - r.changed_at < GONE_MS]
+    return {(worker, r.epoch) for r in late for worker in unanswered(heartbeats, {r.epoch}, r.changed_at, now_ms)}

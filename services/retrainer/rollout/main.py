@@ -15,7 +15,7 @@ from services.retrainer.rollout.watch import Aliases, RegistryWatch
 from services.retrainer.rollout.wiring import rollout_control
 from shared.adapters.kafka.announcer import Announcer
 from shared.adapters.kafka.table import TableReader
-from shared.core.errors import LogError, Unavailable
+from shared.core.errors import TailraceError, Unavailable
 from shared.core.monitor_records import Verdict, verdict_key
 from shared.core.topics import topic
 from shared.runtime.bundles import bundle_reader
@@ -67,7 +67,7 @@ def _turn(w: Worker, controller: Controller) -> None:
     try:
         move = controller.turn()
         w.health.set("model", True, move.reason or "what is in force is what is wanted")
-    except (LogError, Unavailable) as error:
+    except TailraceError as error:  # of the broker, or of another controller that was faster
         w.health.set("model", False, str(error))
         get_logger("rollout").warning("turn failed", error=str(error), kind=type(error).__name__)
     w.health.turn()

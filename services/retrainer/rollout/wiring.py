@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -51,8 +51,9 @@ def rollout_control(
 
         def heartbeats() -> Sequence[Heartbeat]:
             for value in workers.to_end():
-                heartbeat = msgspec.json.decode(value, type=Heartbeat)
-                newest[heartbeat.worker] = heartbeat
+                with suppress(msgspec.DecodeError):  # of another release: whoever says nothing else counts as silent
+                    heartbeat = msgspec.json.decode(value, type=Heartbeat)
+                    newest[heartbeat.worker] = heartbeat
             return list(newest.values())
 
         def notes() -> Mapping[int, Note]:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.retrainer.rollout.decide import taken_back
 from shared.core.plans import PlanState, refusing
 from shared.core.records import Note, Rollout
 from shared.core.registry import CHALLENGER, CHAMPION, PREVIOUS
@@ -301,6 +302,20 @@ def test_a_step_whose_champion_was_replaced_meanwhile_never_begins() -> None:
     stage.turn(6)
     assert stage.force() == ("champion", "3", 0.0)
     assert {r.epoch: r.state for r in stage.table()}[3] == "revoked"
+
+
+def test_a_successor_fences_whoever_did_not_answer_a_revocation() -> None:
+    """A controller dies between the revocation and the fence: the next one fences the frozen worker, once."""
+    stage = in_canary()
+    stage.silent = True
+    now = stage.control.now()
+    gone = taken_back("2", stage.table(), now, "bad")
+    stage.rollouts.update({r.epoch: r for r in gone})
+    stage.restart()
+    stage.turn(2)
+    assert stage.fenced == [], "three seconds are given for an answer"
+    stage.turn(10)
+    assert stage.fenced == ["tailrace.parcels.scorer.1"]
 
 
 def test_a_plan_that_was_changed_meanwhile_never_makes_a_share_smaller() -> None:
