@@ -45,7 +45,7 @@ class Showing:
             self.show(Turn(memory=Memory()))
 
     def lags(self, lags: Mapping[str, int]) -> None:
-        """Records that were not read, by the topic's full name."""
+        """Records that were not read when this turn began, by the topic's full name."""
         for name, lag in lags.items():
             self._metrics.gauge("tailrace_analyst_lag_records", lag, topic=name.rpartition(".")[2])
 
