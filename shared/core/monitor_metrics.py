@@ -78,7 +78,7 @@ MONITOR_METRICS: Final[Mapping[MonitorMetricName, Metric]] = {
     "tailrace_analyst_event_time_seconds": gauge(
         "How far event time has come in every partition, in seconds since 1970 UTC.", "version", role=_ROLES
     ),
-    "tailrace_analyst_lag_records": gauge("Records not yet read when the last turn began.", topic="scorecards errors asks"),
+    "tailrace_analyst_lag_records": gauge("Records unread as the last turn began.", topic="scorecards errors asks"),
     "tailrace_analyst_turns_total": counter("Turns: looks at all versions, and a decision.", result="ok failed"),
     "tailrace_analyst_turn_seconds": histogram("Time that a turn took.", _TURNS),
     "tailrace_analyst_ignored_total": counter("Values that could not be read.", topic="scorecards errors asks"),
