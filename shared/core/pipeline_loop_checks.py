@@ -27,6 +27,20 @@ def retraining(spec: PipelineSpec) -> Iterator[Mistake]:
         yield Mistake("retraining.follow_ups", what, "list the earliest first, such as [3d, 7d, 14d]; [] for none")
 
 
+def gate(spec: PipelineSpec) -> Iterator[Mistake]:
+    """What a challenger must show, and what its training may use."""
+    asked, limits = spec.retraining.gate, spec.retraining.limits
+    if asked.block <= 0:
+        yield Mistake("retraining.gate.block", "must be longer than nothing", "write 1d")
+    elif asked.holdout < 2 * asked.block and asked.mode != "none":
+        what = f"{durations.write(asked.holdout)} has fewer than two blocks of {durations.write(asked.block)}"
+        yield Mistake("retraining.gate.holdout", what, "nothing could ever be judged: raise it, or lower gate.block")
+    if asked.errors <= 0:
+        yield Mistake("retraining.gate.errors", "must be above 0", "leave it out for 2 standard errors")
+    if limits.time <= 0:
+        yield Mistake("retraining.limits.time", "leaves no time to train", "write 1h, or leave it out")
+
+
 def cautions(spec: PipelineSpec) -> list[str]:
     """What is no mistake, but costs quality, as a sentence each; `tailrace validate` shows them."""
     asked = spec.retraining

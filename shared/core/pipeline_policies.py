@@ -8,7 +8,7 @@ from typing import Any
 from shared.core import durations, topics
 from shared.core.mistakes import Mistake, at, near
 from shared.core.pipeline import MonitoringSpec, PipelineSpec, TopicSpec
-from shared.core.pipeline_loop_checks import retraining
+from shared.core.pipeline_loop_checks import gate, retraining
 from shared.core.pipeline_rollout_checks import rollout
 
 Answers = Iterator[Mistake]
@@ -270,7 +270,7 @@ def _uses(spec: PipelineSpec, name: str, how: str) -> Iterator[str]:
 
 WHOLE: tuple[Callable[[PipelineSpec], Answers], ...] = (
     _classes, _positive, _threshold, _horizon, _estimator, _search, _model,
-    _history, _training, _holdout, _delivery, _monitoring, _watched, retraining, rollout,
+    _history, _training, _holdout, _delivery, _monitoring, _watched, retraining, gate, rollout,
 )  # fmt: skip
 PARTS: tuple[tuple[Callable[[PipelineSpec], Iterable[tuple[Any, ...]]], tuple[Callable[..., Answers], ...]], ...] = (
     (_named_topics, (_topic_name, _topic_retention, _topic_bytes, _topic_config)),
