@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sklearn.model_selection import ParameterGrid
+from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from services.retrainer.crew import spread
+from services.retrainer.dask_crew import spread_on_dask
 from services.retrainer.folds import Split, folds_of
 from services.retrainer.gate import DataRefused
 from services.retrainer.judge import answered, fitted_output
@@ -86,27 +87,32 @@ class _Work:
 
 
 def search(spec: PipelineSpec, data: Table, watch: Watch, *, jobs: int = 0) -> Searched:
-    """Try every combination of `model.search`.
+    """Try every combination of `model.search`, or as many as `model.draws` says, drawn by the seed.
 
     Args:
-        spec: the pipeline; `model.folds` and `model.metric` say how combinations are judged.
+        spec: the pipeline; `model.folds` and `model.metric` say how combinations are judged, `retraining.backend` where
+            they are fitted: the answer is the same.
         data: the records before the holdout, in order of time.
         watch: told after each fit.
-        jobs: processes; 0: one a core; 1: no other process.
+        jobs: processes of this machine; 0: one a core; 1: no other process.
 
     Raises:
         DataRefused: too few records for the folds, or a fold in which the metric has no meaning.
         UserError: nothing to search is declared, or a value that the estimator refuses; names the key.
     """
     check_search(spec)
-    grid = [dict(combination) for combination in ParameterGrid(spec.model.search)]
+    grid = combinations(spec)
     metric = spec.model.metric or DEFAULT_METRIC[spec.task]
     data = drawn(spec, data)
     work = _Work(spec, data, folds_of(spec, data.y, data.times), grid, metric)
     begin, scores = time.monotonic(), Scores()
     best: Tried | None = None
     places = [(at, fold) for at in range(len(grid)) for fold in range(len(work.folds))]
-    with closing(spread(work, places, _score, jobs or len(os.sched_getaffinity(0)))) as made:
+    if spec.retraining.backend == "dask":
+        fits = spread_on_dask(work, places, _score, spec.retraining.dask_address)
+    else:
+        fits = spread(work, places, _score, jobs or len(os.sched_getaffinity(0)))
+    with closing(fits) as made:
         for done, ((at, fold), score) in enumerate(made, 1):
             scores.setdefault(at, {})[fold] = score
             if len(scores[at]) == len(work.folds):
@@ -114,6 +120,17 @@ def search(spec: PipelineSpec, data: Table, watch: Watch, *, jobs: int = 0) -> S
                 best = tried if best is None or is_better(metric, tried.mean, best.mean) else best
             watch(Step(metric, done, len(places), time.monotonic() - begin, best))
     return _searched(work, scores, time.monotonic() - begin)
+
+
+def combinations(spec: PipelineSpec) -> list[dict[str, Any]]:
+    """What is tried: all, in the order in which they are declared, or a draw without repeats.
+
+    Source: Bergstra and Bengio, Random Search for Hyper-Parameter Optimization (2012).
+    """
+    everything, draws = ParameterGrid(spec.model.search), spec.model.draws
+    if draws is None or draws >= len(everything):
+        return [dict(one) for one in everything]
+    return [dict(one) for one in ParameterSampler(spec.model.search, draws, random_state=spec.model.seed)]
 
 
 def drawn(spec: PipelineSpec, data: Table) -> Table:

@@ -148,6 +148,7 @@ class ModelSpec(Spec, frozen=True, kw_only=True):
     impute: Literal["none", "median", "mean"] = "none"
     metric: str = ""
     search: dict[str, list[Any]] = {}
+    draws: Positive | None = None
     folds: FoldsSpec = FoldsSpec()
     target: Literal["none", "log1p"] = "none"
     interval: IntervalSpec | None = None

@@ -88,6 +88,7 @@ MEANINGS: dict[type, dict[str, str]] = {
         "impute": "What replaces NaN; `none` for an estimator that takes NaN itself.",
         "metric": "What the model is judged by; empty: the task's usual one.",
         "search": "Values to try, by parameter; each parameter also stands in `parameters`.",
+        "draws": "How many combinations a search tries, drawn by `seed`; left out: all.",
         "folds": "How a search splits the records.",
         "target": "What of the target is learned; answers are in its own unit.",
         "interval": "An interval around each value; left out: none.",
