@@ -64,10 +64,13 @@ class Stream:
 
     def fingerprint(self) -> str:
         """Of everything that a model's answers depend on."""
-        spec = self.spec
-        found = blake2b(
-            repr((spec.task, spec.labels, spec.model, spec.history.holdout, spec.monitoring.within)).encode()
+        spec, model = self.spec, self.spec.model
+        said = (
+            *(spec.task, spec.labels.classes, spec.labels.positive, spec.labels.threshold, spec.labels.horizon),
+            *(model.estimator, sorted(model.parameters.items()), model.numeric, model.category, model.impute),
+            *(model.target, model.seed, spec.history.holdout, spec.monitoring.within, spec.retraining.gate.block),
         )
+        found = blake2b(repr(said).encode())
         for column in (self.matrix, self.y, self.times, self.known):
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()[:16]
