@@ -248,6 +248,7 @@ class Registry:
             Unavailable: the server does not answer.
         """
         with self._asking(f"run {run_id}"), _silence():
+            self._mlflow.set_tracking_uri(self._url)  # by it the run's model is found, whatever is said below
             found = self._mlflow.artifacts.download_artifacts(
                 artifact_uri=f"runs:/{run_id}/model", dst_path=str(into), tracking_uri=self._url
             )

@@ -13,7 +13,7 @@ from tailrace.why.bundle import Bundle, open_bundle, place_of
 from tailrace.why.entries import Say
 from tailrace.why.inputs import inputs_of
 from tailrace.why.run import run_data
-from tailrace.why.terms import Again, Beside, Contributions, Model, Place, Why
+from tailrace.why.terms import Again, Beside, Contributions, Data, Model, Place, Why
 
 LINEAR = "sklearn.linear_model."
 
@@ -133,10 +133,10 @@ def _model(
     said = seen.prediction
     if bundle is None:
         return Model(said.version, seen.digest, said.epoch, ref.uri if ref else "")
-    manifest, data = bundle.manifest, dict[str, str]()
-    if manifest.run_id:
+    manifest, data = bundle.manifest, Data()
+    if manifest.run_id and ref is not None:
         with unknown.without("offset ranges"):
-            data = run_data(settings.mlflow, manifest.run_id)
+            data = run_data(settings.mlflow, ref)
     return Model(
         version=said.version,
         digest=seen.digest,

@@ -45,8 +45,16 @@ class Contributions(msgspec.Struct, frozen=True):
     exact: bool
 
 
+class Data(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a version was fitted on: how many records, their fingerprint, and offset ranges by topic and partition."""
+
+    records: int = 0
+    fingerprint: str = ""
+    offsets: dict[str, tuple[int, int]] = {}
+
+
 class Model(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The version that answered. `data` is what its run says of the data: offset ranges, fingerprint."""
+    """The version that answered; `trained_from` and `trained_until` are event times of its records (ms)."""
 
     version: str
     digest: str
@@ -56,7 +64,7 @@ class Model(msgspec.Struct, frozen=True, omit_defaults=True):
     run_id: str = ""
     trained_from: int | None = None
     trained_until: int | None = None
-    data: dict[str, str] = {}
+    data: Data = Data()
 
 
 class Truth(msgspec.Struct, frozen=True):

@@ -68,7 +68,10 @@ def _model(model: Model) -> list[str]:
     lines.append(_line("digest", model.digest))
     if model.trained_from is not None and model.trained_until is not None:
         lines.append(_line("trained", f"on records of {_time(model.trained_from)} to {_time(model.trained_until)}"))
-    lines += [_line("", f"{name}  {value}") for name, value in model.data.items()]
+    data = model.data
+    if data.records:
+        lines.append(_line("", f"{data.records:,} of them, fingerprint {_word(data.fingerprint)}"))
+    lines += [_line("", f"offsets of {_word(w)}: {a:,} to {z:,}") for w, (a, z) in sorted(data.offsets.items())]
     return lines
 
 

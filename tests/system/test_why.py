@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import msgspec
 import pytest
 
@@ -17,9 +18,9 @@ from shared.core.partitioning import partition_of
 from shared.core.records import BundleRef, Label, Rollout
 from shared.runtime.settings import KafkaSettings, MlflowSettings, Settings
 from tailrace.why.main import explain
-from tests.support.bundles import HasSpec, write_history
+from tests.support.bundles import START, HasSpec, write_history
 from tests.support.wait import until
-from tests.support.world import START, World, record
+from tests.support.world import World, record
 
 pytestmark = pytest.mark.system
 N = 3_000
@@ -82,6 +83,8 @@ def test_an_answer_is_found_and_explained(world: Callable[..., World], mlflow_ur
     def ask(which: str = "", key: str = "", **more: Any) -> Any:
         return explain(w.spec, settings, which, key, said.append, state=w.folder / "state", **more)
 
+    mlflow.set_tracking_uri("http://127.0.0.1:1")  # the training in this process left it set
+
     by_id = ask("r2500", contributions=True)
 
     made = by_id.prediction
@@ -98,6 +101,7 @@ def test_an_answer_is_found_and_explained(world: Callable[..., World], mlflow_ur
     assert parts is not None, by_id.unknown
     assert (["weight", "stops", "carrier", "wind"], True, "log odds") == (list(parts.parts), parts.exact, parts.scale)
     assert by_id.model.run_id
+    assert (600, 64) == (by_id.model.data.records, len(by_id.model.data.fingerprint))
     assert (w.versions["1"].digest, "1", ()) == (by_id.model.digest, by_id.model.version, by_id.unknown)
     assert by_id == ask(f"{made.at[0]}@{made.at[1]}", contributions=True)
     assert by_id == ask(f"{w.spec.name}.records[{made.at[0]}]@{made.at[1]}", contributions=True)

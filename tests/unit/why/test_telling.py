@@ -1,8 +1,10 @@
 """What is told of an observation: inputs, the score made again, contributions, and what could not be had."""
 
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -11,15 +13,16 @@ from threadpoolctl import threadpool_limits
 
 from services.retrainer.main import train
 from shared.core.bundle import MANIFEST
+from shared.core.errors import Unavailable
 from shared.core.pipeline import PipelineSpec
 from shared.core.privacy import Redactor
 from shared.core.records import BundleRef, Observation, Prediction, Rollout
 from shared.runtime.settings import MlflowSettings, Settings
 from tailrace.why.around import Around
 from tailrace.why.bundle import open_bundle, place_of, ref_of
-from tailrace.why.run import of_data
+from tailrace.why.run import run_data
 from tailrace.why.tell import told
-from tailrace.why.terms import Place, Truth, Why
+from tailrace.why.terms import Data, Model, Place, Truth, Why
 from tailrace.why.text import why_text
 from tests.support.bundles import START, HasSpec, write_history
 from tests.support.spec import FEATURES, make_spec
@@ -211,10 +214,57 @@ def test_the_class_that_is_explained_is_the_one_whose_score_is_told() -> None:
     assert place_of(make_spec("regression"), [], 1.5) == 0
 
 
-def test_of_a_run_only_what_is_of_its_data_is_told() -> None:
-    """Parameters and tags alike; whatever else it has is not."""
-    params = [{"key": "offsets.journal/3", "value": "0-99"}, {"key": "estimator", "value": "x"}]
-    tags = [{"key": "tailrace.fingerprint", "value": "ab"}, {"key": "mlflow.user", "value": "me"}]
-    found = of_data({"run": {"data": {"params": params, "tags": tags}}})
-    assert {"fingerprint": "ab", "offsets.journal/3": "0-99"} == found
-    assert {} == of_data({})
+class Runs(BaseHTTPRequestHandler):
+    """Artifacts of one run, for whoever has the password."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def do_GET(self) -> None:
+        """Note who asks, and answer."""
+        self.asked.append((self.path, self.headers.get("Authorization", "")))
+        there = self.path == "/artifacts/7/data.json"
+        self.send_response(200 if there else 404)
+        self.end_headers()
+        if there:
+            self.wfile.write(b'{"fingerprint":"ab","records":3,"from":1,"offsets":{"outcomes/3":[10,99]}}')
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def runs() -> Iterator[str]:
+    """Where the runs are."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Runs)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Runs.asked.clear()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_data_of_a_run_is_fetched_from_beside_its_bundle(runs: str, tmp_path: Path) -> None:
+    """With the registry's password, and from nowhere but the registry."""
+    (tmp_path / "password").write_text("secret\n")
+    mlflow = MlflowSettings(url=runs, username="me", password_file=str(tmp_path / "password"))
+    found = run_data(mlflow, BundleRef("7", f"{runs}/artifacts/7/bundle", "a" * 64))
+    assert Data(3, "ab", {"outcomes/3": (10, 99)}) == found
+    assert [("/artifacts/7/data.json", "Basic bWU6c2VjcmV0")] == Runs.asked
+    for uri in (f"{runs}/artifacts/8/bundle", f"{runs}0/7/bundle", "file:///tmp/bundle", f"{runs}/artifacts/7/other"):
+        with pytest.raises(Unavailable):
+            run_data(mlflow, BundleRef("7", uri, "a" * 64))
+    assert 2 == len(Runs.asked)
+
+
+def test_offset_ranges_are_told_in_text() -> None:
+    """One line each."""
+    data = Data(25_493, "ee9c", {"outcomes/0": (0, 1_200), "outcomes/1": (5, 70)})
+    model = Model("1", "d" * 64, 1, trained_from=START, trained_until=START + 9, run_id="r", data=data)
+    made = Prediction(1, "p1", "north", (2, 1041), START, 0.5, "late", "1", "d" * 16, 3)
+    text = why_text(
+        Why(pipeline="p", place=Place(2, 5), prediction=made, model=model, inputs=(), contributions=None, label=None,
+            again=None, shadows=(), unknown=("a thing: \x1b[2J",))
+    )  # fmt: skip
+    for words in ("25,493 of them, fingerprint ee9c", "offsets of outcomes/0: 0 to 1,200", "outcomes/1: 5 to 70"):
+        assert words in text
+    assert "\x1b" not in text
