@@ -63,6 +63,7 @@ class Stage:
     refusing: dict[str, str] = field(default_factory=dict)
     says: dict[str, Any] = field(default_factory=dict)
     silent: bool = False
+    stuck: frozenset[int] = frozenset()
     away: bool = False
     dies: Callable[[str], bool] = lambda _: False
     cards: list[bytes] = field(default_factory=list)
@@ -120,7 +121,7 @@ class Stage:
         for p in partitions:
             self._mortal("barrier")
             note = self.notes[p]
-            self.notes[p] = Note(max(note.epoch, epoch), 0)
+            self.notes[p] = note if p in self.stuck else Note(max(note.epoch, epoch), 0)
         self.barriers.append((epoch, tuple(partitions)))
 
     def heartbeats(self) -> list[Heartbeat]:

@@ -76,9 +76,9 @@ class Controller:
         move = next_move(view, self._terms)
         if move.kind in ("rest", "hold"):
             self._hold(view, move)
+            self._correct(view)
         else:
             self._do(view, move)
-        self._correct()
         return move
 
     def _view(self, table: RolloutTable, state: PlanState, heartbeats: Sequence[Heartbeat]) -> View:
@@ -160,19 +160,16 @@ class Controller:
         for verdict in verdict_of(move, view):
             self._say(verdict)
 
-    def _correct(self) -> None:
+    def _correct(self, view: View) -> None:
         """Tell the registry what is so, as of now."""
-        wish = self._watch.wish
-        if wish is None:
+        if view.wish is None:
             return
-        table, state = self._control.books.table(), self._control.books.state()
-        if champion := agreed(table, state, wish):
+        state = view.state
+        if champion := agreed(view.table, state, view.wish):
             kept = msgspec.structs.replace(state, champion=champion)
-            self._control.books.write(
-                lambda now, newest: Change((), kept) if newest == state and now.newest_active() else Change()
-            )
+            self._control.books.write(lambda _, newest: Change((), kept) if newest == state else Change())
             state = kept
-        self._watch.correct(corrections(table, state, wish, _busy(table)), wish)
+        self._watch.correct(corrections(view.table, state, view.wish, _busy(view.table)), view.wish)
 
 
 def _busy(table: RolloutTable) -> str:

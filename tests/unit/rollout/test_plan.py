@@ -318,6 +318,28 @@ def test_a_successor_fences_whoever_did_not_answer_a_revocation() -> None:
     assert stage.fenced == ["tailrace.parcels.scorer.1"]
 
 
+def test_a_barrier_that_nobody_passes_is_written_again_ever_more_seldom() -> None:
+    """Only into the partitions that lack it; a successor writes it at once; and no step follows before it is passed."""
+    stage = Stage(plan={"canary": PLAN["canary"]})
+    stage.stuck = frozenset({1})
+    stage.challenge()
+    stage.turn(6)
+    assert [epoch for epoch, _ in stage.barriers] == [2]
+    stage.turn(80)
+    again = [parts for _, parts in stage.barriers[1:]]
+    assert again == [(1,)] * 3, "after 5, 10 and 20 s"
+    stage.restart()
+    stage.turn()
+    assert len(stage.barriers) == 5
+    stage.hour()
+    assert stage.turn(4).reason == "partitions [1] have not passed the last barrier yet"
+    stage.stuck = frozenset()
+    stage.turn(80)
+    stage.hour()
+    stage.turn(4)
+    assert stage.force()[2] == 0.5
+
+
 def test_a_plan_that_was_changed_meanwhile_never_makes_a_share_smaller() -> None:
     """A controller that was started with other steps goes on with the first larger share."""
     stage = in_canary(0.5)
