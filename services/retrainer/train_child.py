@@ -17,9 +17,11 @@ import msgspec
 
 from services.retrainer.orders import Line, Order, Outcome
 from services.retrainer.registry import registry_of
+from services.retrainer.settled import wait_for_archive
 from services.retrainer.trainer import Around, train_once
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import TailraceError
+from shared.core.pipeline import PipelineSpec
 from shared.runtime.clock import SystemClock
 from shared.runtime.model_files import state_folder
 from shared.runtime.settings import load_settings
@@ -65,7 +67,12 @@ def run(order: Order, out: int, mark: Callable[[str], None] = lambda _: None) ->
         settings, _ = load_settings()
         pipeline = load_pipeline(order.pipeline)
         state, cache = state_folder(), Path(os.environ.get("TAILRACE_CACHE") or state_folder() / "cache")
-        around = Around(settings, registry_of(settings), state, cache, SystemClock(), say, time.sleep, mark)
+        clock = SystemClock()
+
+        def settle(spec: PipelineSpec, told: Callable[[str], None]) -> None:
+            wait_for_archive(spec, settings, told, clock, time.sleep)
+
+        around = Around(settings, registry_of(settings), state, cache, clock, say, time.sleep, settle, mark)
         return train_once(order, pipeline, around)
     except MemoryError:
         return Outcome("failed", "not enough memory: raise retraining.limits.memory_mb, or learn from less")

@@ -44,7 +44,10 @@ Say = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a training works with. `mark` is called at each named step, `sleep` waits so many seconds."""
+    """What a training works with. `mark` is called at each named step, `sleep` waits so many seconds.
+
+    `settle` waits until the archive has what was known at the request.
+    """
 
     settings: Settings
     registry: Registry
@@ -53,6 +56,7 @@ class Around:
     clock: Clock
     say: Say
     sleep: Callable[[float], None]
+    settle: Callable[[PipelineSpec, Callable[[str], None]], None] = lambda _, __: None
     mark: Callable[[str], None] = lambda _: None
 
 
@@ -74,6 +78,7 @@ def train_once(order: Order, pipeline: HasHistory, around: Around) -> Outcome:
         around.say("train", text)
 
     def gathered() -> Material:
+        around.settle(spec, say)
         version = champion.ref.version
         return material_of(pipeline, around.settings, training, order.spoiled, version, around.cache, say)
 

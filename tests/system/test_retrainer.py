@@ -2,14 +2,22 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from services.retrainer.archive.names import Log, Part
+from services.retrainer.settled import wait_for_archive
+from shared.adapters.kafka.admin import KafkaAdmin
+from shared.adapters.kafka.positions import GroupPositions
 from shared.adapters.mlflow_models import Registry
 from shared.core.registry import CHALLENGER, CHAMPION
 from shared.core.retraining import Training
+from shared.core.topics import topic
+from shared.runtime.settings import ArchiveSettings, KafkaSettings, Settings
+from shared.testing.clock import ManualClock
 from tailrace.stack.supervisor import Supervisor
 from tailrace.stack.watch import Backoff
 from tests.support.bundles import HOUR, START, write_history
@@ -132,3 +140,40 @@ def test_twins_train_once_and_bad_requests_never(retrainers: Callable[..., Retra
     assert [info.ref for info in complete] == [trainings["good"].challenger]
     assert [one.champion.version for one in found.models().values()] == ["1", complete[0].version]
     assert CHAMPION in Registry(found.mlflow).aliases(w.spec.name)
+
+
+def test_a_training_waits_for_the_archive(retrainers: Callable[..., Retrainers]) -> None:
+    """What stands in `outcomes` when a training begins is archived before it reads; a late archiver is given up on."""
+    w = retrainers().world
+    w.send("outcomes", [("k", b"{}", None)] * 3)
+    settings = Settings(
+        kafka=KafkaSettings(bootstrap_servers=w.kafka), archive=ArchiveSettings(url=(w.folder / "archive").as_uri())
+    )
+    name = topic(w.spec.name, "outcomes")
+    generation = KafkaAdmin(w.conf).generation(name)
+    with closing(GroupPositions(w.conf, "x", name)) as asked:
+        ends = {p: end for p, end in asked.readable().items() if end}
+    told, slept = list[str](), list[float]()
+    clock = ManualClock()
+
+    def archived(end: int) -> None:
+        for partition in ends:
+            file = w.folder / "archive" / w.spec.name / Part(Log(name, generation, partition), 0, end).name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.advance(seconds)
+        if len(slept) == 2:
+            archived(3)
+
+    wait_for_archive(w.spec, settings, told.append, clock, sleep)
+    assert (told, slept) == ([], [])
+    archived(2)
+    wait_for_archive(w.spec, settings, told.append, clock, sleep)
+    assert (told, len(slept)) == ([], 2)
+    w.send("outcomes", [("k", b"{}", None)])
+    wait_for_archive(w.spec, settings, told.append, clock, sleep)
+    assert len(told) == 1
+    assert "lacks the newest outcomes of 1 partitions" in told[0]
