@@ -43,13 +43,14 @@ OWN, BOTH = "its own holdout", "after both trainings"
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a candidate learns from, what is known now, and what the champion said of it when it was scored.
+    """What a candidate learns from, what the refit learns from, and all that is known now, of which some is judged on.
 
     `given` has the champion's own predictions, by record id, `offsets` what was read of the archive (`outcomes/3`).
     """
 
     candidate: Dataset
     full: Dataset
+    judged: Dataset
     given: Mapping[str, Prediction]
     offsets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -85,7 +86,7 @@ def challenge(
     both = _answers(spec, codec, material, learned, champion)
     progress(f"judging on {len(both):,} labels after both trainings")
     metric = spec.model.metric or ""
-    named = slices_of(spec, codec, [material.full.rows[i] for i in both.index.tolist()])
+    named = slices_of(spec, codec, [material.judged.rows[i] for i in both.index.tolist()])
     figures = judge(
         losses(both.champion, both.y, metric), losses(both.challenger, both.y, metric), both.blocks, named,
         gate.mode, gate.errors, skills=_skills(spec, learned, both),
@@ -126,7 +127,7 @@ def fresh(data: Dataset, champion_until: int, challenger_until: int) -> Places:
 def _answers(
     spec: PipelineSpec, codec: RecordCodec, material: Material, learned: Learned, champion: Champion
 ) -> _Answers:
-    data = material.full
+    data = material.judged
     places = fresh(data, champion.manifest.trained_until, learned.content.trained_until)
     width = 0 if spec.task == "regression" else len(spec.labels.classes)
     none = np.empty((0, width) if width else 0)
@@ -153,7 +154,7 @@ def _given(spec: PipelineSpec, codec: RecordCodec, material: Material, index: Pl
     name = codec.getter(spec.record.id)
     answers = again.copy()
     for at, place in enumerate(index.tolist()):
-        prediction = material.given.get(str(name(material.full.rows[place])))
+        prediction = material.given.get(str(name(material.judged.rows[place])))
         row = None if prediction is None else as_given(spec, prediction)
         if row is not None:
             answers[at] = row if answers.ndim > 1 else row[0]

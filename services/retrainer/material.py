@@ -52,19 +52,19 @@ def material_of(
     files = _files(pipeline, cache, say)
     then = training.at - round(spec.retraining.gate.holdout * 1_000)
 
-    def known(at: int) -> tuple[Dataset, Archived]:
+    def known(at: int) -> tuple[Dataset, Dataset, Archived]:
         where = archive_url(settings)
         archived = load_archived(spec, codec, where, begin=None, until=at, as_known=at, progress=say)
-        whole = _whole(spec, codec, files, archived, at, say)
-        return select(_sound(whole, spoiled), spec.retraining, at, window=training.window), archived
+        sound = _sound(_whole(spec, codec, files, archived, at, say), spoiled)
+        return select(sound, spec.retraining, at, window=training.window), sound, archived
 
     say(f"what was known {spec.retraining.gate.holdout / 86_400:g} days before")
-    candidate, _ = known(then)
+    candidate, _, _ = known(then)
     say("what is known now")
-    full, archived = known(training.at)
+    full, judged, archived = known(training.at)
     said = zip(archived.ids, archived.versions, archived.predictions, strict=True)
     given = {name: told for name, version, told in said if version == champion}
-    return Material(candidate, full, given, archived.offsets)
+    return Material(candidate, full, judged, given, archived.offsets)
 
 
 def _files(pipeline: HasHistory, cache: Path, say: Progress) -> Files | None:

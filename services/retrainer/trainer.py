@@ -91,6 +91,7 @@ def train_once(order: Order, pipeline: HasHistory, around: Around) -> Outcome:
             learned = _refit(spec, material.full, candidate, around)
             gate = refused(gate, broken(spec, learned, champion))
     except DataRefused as error:
+        gate = None if gate is None else refused(gate, [str(error)])
         return _refused(spec, training, champion, gate, str(error), around)
     if not gate.passed:
         return _refused(spec, training, champion, gate, "; ".join(gate.reasons), around)

@@ -72,7 +72,7 @@ def learned(data: Dataset) -> Learned:
 
 def judged(champion: Champion, learned: Learned, learnt: Dataset, full: Dataset, **given: Prediction) -> GateFigures:
     """A candidate of some records, judged on all of them that it may be judged on."""
-    return challenge(SPEC, CODEC, Material(learnt, full, given), learned, champion, silent)
+    return challenge(SPEC, CODEC, Material(learnt, full, full, given), learned, champion, silent)
 
 
 def test_a_good_candidate_passes_on_labels_that_neither_has_learnt(
