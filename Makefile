@@ -54,6 +54,8 @@ verify: setup  ## every promise at full size: delivery and monitor in 3 seeds ea
 	@for seed in 1 2 3; do $(BIN)/tailrace verify delivery flights --seed $$seed --broker-kills 3 $(ARGS) || exit 1; done
 	@$(BIN)/tailrace verify frozen-batch flights
 	@for seed in 1 2 3; do $(BIN)/tailrace verify monitor flights --seed $$seed || exit 1; done
+	@$(BIN)/tailrace verify rollout flights
+	@$(BIN)/tailrace verify rollback flights
 	@echo "the controls: here the checker must find what is wrong" >&2
 	@$(BIN)/tailrace verify delivery flights --guarantee at_least_once --records 10000 --kills 5 --freezes 0 --broker-kills 0; \
 	  test $$? -eq 1

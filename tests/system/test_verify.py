@@ -123,11 +123,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], E
     pipeline = write_pipeline(home)
     faults = ("--records", str(RECORDS), "--kills", "2", "--freezes", "1", "--broker-kills", "1", "--seed", "5")
     control = ("--records", "1200", "--kills", "2", "--freezes", "0", "--broker-kills", "0")
+    few = ("--rollouts", "5", "--calm", "2", "--kills", "1", "--freezes", "0", "--moves", "1", "--rate", "200")
     asked = {
         "faults": ("delivery", *faults),
         "control": ("delivery", *control, "--guarantee", "at_least_once"),
         "frozen": ("frozen-batch",),
         "planted": ("frozen-batch", "--planted"),
+        "rollout": ("rollout", *few),
+        "rollback": ("rollback", "--records", "20000"),
     }
     with ThreadPoolExecutor(LANES) as pool:
         begun: dict[str, Future[Ended]] = {
@@ -177,6 +180,31 @@ def test_the_planted_bug_doubles_every_record_of_the_batch(runs: Callable[[str],
     assert ended.code == 1
     assert ended.said["batch"] > 0
     assert ended.said["doubled_of_batch"] == ended.said["batch"]
+
+
+def test_each_record_has_the_version_of_its_epoch_and_key(runs: Callable[[str], Ended]) -> None:
+    """Swaps and canaries, a controller cut short, a kill, forged barriers: every record by the version it must have."""
+    ended = runs("rollout")
+    said = ended.said
+    promised = INVARIANTS | {"V1", "V2", "V3", "V4", "V5"}
+    assert (ended.code, said["ok"]) == (0, True), ended
+    assert said["violations"] == dict.fromkeys(promised, 0)
+    assert (said["rollouts"], said["kills"], said["moves"]) == (5, 1, 2)
+    assert sum(said["by_version"].values()) + said["noise"].get("forged", 0) <= said["n"]
+    assert set(said["by_version"]) == {"1", "2"}
+    assert len(said["swap_ms"]) == 2
+    assert {one["kind"]: one["refused"] for one in said["refusals"]} == dict.fromkeys(
+        ("corrupt", "mis-signed", "wrong-shaped", "not-a-number", "slow"), 2
+    )
+
+
+def test_a_withdrawn_version_ends_though_a_worker_is_frozen(runs: Callable[[str], Ended]) -> None:
+    """A backlog waits, one worker holds a batch and sleeps: the version ends at once, nothing is lost or doubled."""
+    ended = runs("rollback")
+    said = ended.said
+    assert (said["lost"], said["doubled"], said["late"], said["n"]) == (0, 0, 0, 22_000), ended
+    assert said["withdrawn"] > 0
+    assert said["fenced"] == ["scorer-1"]
 
 
 def test_an_interrupted_run_leaves_nothing(runs: Callable[[str], Ended]) -> None:
