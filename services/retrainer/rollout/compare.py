@@ -13,8 +13,9 @@ from typing import NamedTuple
 from services.retrainer.rollout.cards import CellSums, Place
 from shared.core.scorecards import real
 
-CELLS = 10  # fewer do not say how much cells vary
+CELLS = 6  # fewer do not say how much cells vary
 LABELS = 50  # of the challenger
+_HUGE = 100.0  # no float overflows, and no difference reaches it
 
 
 class Pair(NamedTuple):
@@ -34,17 +35,20 @@ class Difference(NamedTuple):
     cells: int
 
     def worse(self, errors: float, tests: int = 1) -> bool:
-        """Whether the challenger is worse by more than so many standard errors.
-
-        Of several tests looked at together the limit is raised such that any of them passes it by chance about as
-        seldom as one would: sqrt(errors**2 + 2 ln tests), from the Gaussian tail bound exp(-z**2 / 2) and the union.
-        """
-        return self.value > limit(errors, tests) * self.error and self.value > 0
+        """Whether the challenger is worse by more than so many standard errors; see `limit`."""
+        return self.value > limit(errors, tests, self.cells) * self.error and self.value > 0
 
 
-def limit(errors: float, tests: int) -> float:
-    """Standard errors that one of so many tests may be off."""
-    return math.sqrt(errors**2 + 2 * math.log(max(tests, 1)))
+def limit(errors: float, tests: int, cells: int) -> float:
+    """By how many standard errors a difference may be off, such that chance passes it as seldom as `errors` say.
+
+    Of several tests that are looked at together: sqrt(errors**2 + 2 ln tests), from the Gaussian tail bound
+    exp(-z**2 / 2) and the union. Of an error that is itself estimated from few cells: Student's quantile at the same
+    tail (Wallace, "Bounds on normal approximations to Student's and the chi-square distributions", 1959).
+    """
+    z, freedom = math.sqrt(errors**2 + 2 * math.log(max(tests, 1))), cells - 1
+    known = z * (8 * freedom + 3) / (8 * freedom + 1)
+    return math.sqrt(freedom * math.expm1(min(known**2 / freedom, _HUGE)))
 
 
 def difference(pairs: Sequence[Pair]) -> Difference | None:

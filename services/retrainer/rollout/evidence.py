@@ -128,7 +128,7 @@ def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
 def _quality(spec: RolloutSpec, found: Difference | None) -> Iterator[Signal]:
     if found is not None and found.worse(spec.errors):
         words = f"loss is {found.value:.4g} above the champion's ({found.labels} labels, error {found.error:.2g})"
-        yield Signal("quality", words, found.value, limit(spec.errors, 1) * found.error)
+        yield Signal("quality", words, found.value, limit(spec.errors, 1, found.cells) * found.error)
 
 
 def _slices(spec: RolloutSpec, pairs: Mapping[str, list[Pair]]) -> Iterator[Signal]:
@@ -136,7 +136,7 @@ def _slices(spec: RolloutSpec, pairs: Mapping[str, list[Pair]]) -> Iterator[Sign
     for name, found in told.items():
         if found.worse(spec.errors, len(told)):
             words = f"loss on {name} is {found.value:.4g} above the champion's ({found.labels} labels)"
-            yield Signal("slice", words, found.value, limit(spec.errors, len(told)) * found.error)
+            yield Signal("slice", words, found.value, limit(spec.errors, len(told), found.cells) * found.error)
 
 
 def _rejects(spec: RolloutSpec, vitals: Vitals, one: str, other: str) -> Iterator[Signal]:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from services.retrainer.rollout.cards import Cards
+from services.retrainer.rollout.compare import limit
 from services.retrainer.rollout.evidence import Evidence, evidence, psi
 from services.retrainer.rollout.vitals import Vitals
 from shared.core.monitor_records import Account, FeatureCounts, PairCounts, Scorecard, SliceCounts, Sums
@@ -215,9 +216,15 @@ def test_partitions_that_stopped() -> None:
 
 
 def test_few_cells_or_labels_say_nothing() -> None:
-    """Two hours of four partitions are eight cells: too few to know how much cells vary."""
-    assert evidence(RolloutSpec(), CANARY, played(BAD["swapped"], hours=2), Vitals(), {}).quality is None
+    """An hour of four partitions is four cells: too few to know how much cells vary."""
+    assert evidence(RolloutSpec(), CANARY, played(BAD["swapped"], hours=1), Vitals(), {}).quality is None
     assert "too few labels" in evidence(RolloutSpec(), CANARY, Cards(), Vitals(), {}).words
+
+
+def test_limit_is_students_quantile() -> None:
+    """Three errors at the tail of a normal (0.135 %): 5.5 of them with 6 cells, 4.1 with 10, 3 with many."""
+    assert [round(limit(3.0, 1, cells), 1) for cells in (6, 10, 100_000)] == [5.6, 4.1, 3.0]
+    assert limit(3.0, 10, 100_000) == pytest.approx((9 + 2 * np.log(10)) ** 0.5, abs=1e-3)
 
 
 def test_changing_shares_do_not_mix_hours() -> None:
