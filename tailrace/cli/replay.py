@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shared.adapters.pipeline_yaml import Pipeline
     from shared.runtime.settings import Settings
 
+EVERY_TRAINING = 1 << 30
+
 
 def replay(
     pipeline: Annotated[str, typer.Argument(help="Name or folder of the pipeline.")],
@@ -48,6 +50,9 @@ def replay(
     ] = 20_000,
     lockstep: Annotated[
         bool, typer.Option("--lockstep", help="Hold event time while a rollout or training is open.")
+    ] = False,
+    wait_retraining: Annotated[
+        bool, typer.Option("--wait-retraining", help="Keep abreast of the monitor, trainings, and their versions.")
     ] = False,
     bad_rows: Annotated[
         Literal["refuse", "send"], typer.Option(help="A row that does not convert: end, or send it as it is.")
@@ -81,6 +86,7 @@ def replay(
         wait_labels=not no_wait_labels,
         max_lag=max_lag,
         lockstep=lockstep,
+        wait_retrainings=EVERY_TRAINING if wait_retraining else 0,
         trace_sample=trace_sample,
         seed=seed,
     )

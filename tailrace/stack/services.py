@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.adapters.pipeline_yaml import find, load_pipeline
 from shared.core.errors import UserError
+from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.ports import LOOPBACK, reachable
 from tailrace.stack.program import Program
@@ -46,6 +47,7 @@ def _worker(order: Order, module: str, name: str, slot: int) -> Program:
             "TAILRACE_WORKER__SLOT": str(slot),
             "TAILRACE_HTTP__PORT": str(port),
             "TAILRACE_STATE": str(order.state),
+            "TAILRACE_CACHE": str(cache_folder()),  # a training reads the history that is there already
             "PYTHONUNBUFFERED": "1",
         },
         ready=lambda: reachable(LOOPBACK, port, 0.2),

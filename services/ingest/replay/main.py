@@ -15,6 +15,8 @@ from services.ingest.replay.pacing import Pacer
 from services.ingest.replay.plan import Selection
 from services.ingest.replay.progress import ProgressFile, Stored, fingerprint
 from services.ingest.replay.replayer import Replayer
+from services.ingest.replay.retraining import RetrainingGate
+from services.ingest.replay.retraining_news import KafkaNews
 from services.ingest.replay.rollouts import KafkaRollouts
 from services.ingest.replay.source import BadRows, Files, ReplaySource
 from services.ingest.replay.terms import NO_HOOKS, Gates, Hooks, Report
@@ -34,7 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `rate` in records/s and `speed` in seconds of event time a second (0: no limit; not both), `max_lag` in records
     (0: no limit), `lead_ms` how far ahead features go, `wait_labels` whether labels and records wait for
-    each other. `state` is the folder that remembers progress.
+    each other. Records wait for the first `wait_retrainings` trainings and for what comes of them, and until then for
+    the monitor (0: for none). `state` is the folder that remembers progress.
     """
 
     state: Path
@@ -47,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     wait_labels: bool = True
     max_lag: int = 20_000
     lockstep: bool = False
+    wait_retrainings: int = 0
     trace_sample: float = 0.01
     seed: int | None = None
 
@@ -134,7 +138,12 @@ def _gates(spec: PipelineSpec, conf: dict[str, Any], options: Options, stack: Ex
         view = stack.enter_context(closing(KafkaRollouts(conf, spec.name)))
         local = spec.rollout.activation == "local"
         lockstep = LockstepGate(view, records.partitions, trainings, lag.ask, local=local)
-    labels = None
+    labels = retraining = None
+    if options.wait_retrainings:
+        # The monitor looks at a window when it is over, and at its labels when they are: that much it is behind.
+        ahead = int((spec.monitoring.window + spec.labels.horizon) * 1_000)
+        news = stack.enter_context(closing(KafkaNews(conf, spec.name)))
+        retraining = RetrainingGate(news, SystemClock(), ahead, options.wait_retrainings)
     if options.wait_labels and options.selection.labels:
         router, sent = f"tailrace.{spec.name}.labels", topic(spec.name, "labels")
         routed = positions(router, sent)
@@ -143,4 +152,4 @@ def _gates(spec: PipelineSpec, conf: dict[str, Any], options: Options, stack: Ex
             Reader(records, scorer, records.partitions), Reader(routed, router, routed.partitions),
             int(spec.labels.horizon * 500), SystemClock(),
         )  # fmt: skip
-    return Gates(features=features, lag=lag, labels=labels, lockstep=lockstep)
+    return Gates(features=features, lag=lag, labels=labels, lockstep=lockstep, retraining=retraining)

@@ -109,6 +109,8 @@ class Replayer:
     def _slice(self, part: Slice) -> None:
         if not self._wait_for(self._gates.lockstep, self._gates.lockstep_timeout, "go on without --lockstep"):
             return
+        if not self._wait_for(self._in_time(part.start), self._gates.lockstep_timeout, "go on without waiting"):
+            return
         gate = self._gates.features
         done = gate.sending(part).acknowledged if gate is not None else None
         for item in part.features:
@@ -157,6 +159,21 @@ class Replayer:
         def question() -> str:
             self._release()
             return gate.shut(time)
+
+        return Asking(question)
+
+    def _in_time(self, time: int) -> Gate | None:
+        """The gate of records that would be there before a version that their time ought to have; labels go on."""
+        gate = self._gates.retraining
+        if gate is None:
+            return None
+
+        def question() -> str:
+            self._release()
+            try:
+                return gate.shut(time)
+            except Unavailable as error:
+                return f"trainings cannot be read ({error})"
 
         return Asking(question)
 

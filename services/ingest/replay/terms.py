@@ -8,6 +8,7 @@ import msgspec
 
 from services.ingest.replay.gates import FeatureGate, Gate, LagGate
 from services.ingest.replay.held import LabelGate
+from services.ingest.replay.retraining import RetrainingGate
 from shared.core.records import Headers
 
 Acknowledged = Callable[[int, int], None]
@@ -60,13 +61,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Gates:
     """What to wait for (None: nothing), and for how long (s).
 
-    At `labels` labels wait for the scorer, and records for the router of labels.
+    At `labels` labels wait for the scorer, and records for the router of labels; at `retraining` records wait for the
+    monitor, trainings and their versions.
     """
 
     features: FeatureGate | None = None
     lag: LagGate | None = None
     labels: LabelGate | None = None
     lockstep: Gate | None = None
+    retraining: RetrainingGate | None = None
     features_timeout: float = 60.0
     lockstep_timeout: float = 600.0
 
