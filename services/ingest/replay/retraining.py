@@ -16,7 +16,7 @@ from shared.core.retraining import ENDED, Book, Training
 from shared.core.rollout import RolloutTable
 
 ASK_EVERY = 0.1  # s between two looks at the topics
-PATIENCE = 60.0  # s without any news, after which whoever is waited for is not there
+PATIENCE = 60.0  # s without any news, after which whoever is waited for is not there; a training may take longer
 T = TypeVar("T")
 _decode_book = msgspec.json.Decoder(Book | Training).decode
 _decode_said = msgspec.json.Decoder(Verdict | WindowFigures).decode
@@ -83,7 +83,8 @@ class RetrainingGate:
         if why and not self._waits:
             self._heard = now
         self._waits = bool(why)
-        return why if now - self._heard < PATIENCE else ""
+        under_way = self._book.running is not None
+        return why if under_way or now - self._heard < PATIENCE else ""
 
     def close(self) -> None:
         """Let the clients go."""

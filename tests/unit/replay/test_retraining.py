@@ -100,6 +100,15 @@ def test_whoever_says_nothing_is_waited_for_so_long() -> None:
     assert stage.shut() == ""
 
 
+def test_a_training_takes_as_long_as_it_takes() -> None:
+    """While it is under way nothing is said of it on the topics; how long a replay waits at all is said elsewhere."""
+    stage = Stage()
+    stage.topics.put("trainings", Book(requests=0, running=training("running")))
+    assert "under way" in stage.shut()
+    stage.clock.advance(PATIENCE)
+    assert "under way" in stage.shut()
+
+
 def test_a_request_holds_until_its_version_came_into_force() -> None:
     """Asked, in training, registered, announced by the plan, active: only the last lets records go on."""
     stage = Stage()
