@@ -56,8 +56,9 @@ def main(where: str, *, child: str = CHILD, mark: Callable[[str], None] = lambda
             )  # fmt: skip
             retrainer = Retrainer(spec, around)
             names: tuple[TopicName, ...] = ("retrain", "verdicts")
+            static = {"group.instance.id": w.name} if w.settings.kafka.static_membership else {}
             reader = OwnedReader(
-                w.kafka, w.group, [topic(spec.name, name) for name in names], begin=retrainer.begin,
+                {**w.kafka, **static}, w.group, [topic(spec.name, name) for name in names], begin=retrainer.begin,
                 gone=retrainer.gone, session_timeout=w.settings.loop.session_timeout,
             )  # fmt: skip
             with closing(reader):

@@ -64,6 +64,7 @@ def ended(found: Retrainers, id_: str) -> Callable[[], bool]:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(600)  # seven lives, each with the imports of a training
 def test_it_dies_at_each_step_and_one_version_comes_of_it(
     retrainers: Callable[..., Retrainers], tmp_path: Path
 ) -> None:
@@ -71,7 +72,10 @@ def test_it_dies_at_each_step_and_one_version_comes_of_it(
     fuses = tmp_path / "fuses"
     fuses.mkdir()
     found = retrainers(
-        "tests.support.faulty_retrainer", TAILRACE_TEST_FAULT=",".join(STEPS), TAILRACE_TEST_FUSE=str(fuses)
+        "tests.support.faulty_retrainer",
+        TAILRACE_TEST_FAULT=",".join(STEPS),
+        TAILRACE_TEST_FUSE=str(fuses),
+        TAILRACE_KAFKA__STATIC_MEMBERSHIP="true",  # each life goes on at once
     )
     found.tell(END)
     found.ask("storm", END)
