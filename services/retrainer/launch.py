@@ -14,11 +14,10 @@ from typing import IO, Protocol
 
 import msgspec
 
-from services.retrainer.orders import Line, Order, Outcome
+from services.retrainer.orders import WAITING, Line, Order, Outcome
 from shared.core.ports import Clock
 from shared.runtime.logs import get_logger
 
-WAITING = "waiting"
 CHILD = "services.retrainer.train_child"
 
 

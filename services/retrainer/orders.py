@@ -6,6 +6,9 @@ from shared.core.gate import GateFigures
 from shared.core.records import BundleRef
 from shared.core.retraining import Span, State, Training
 
+WAITING = "waiting"
+"""The stage in which a training waits for something outside: its time does not count, and it is not ready."""
+
 
 class Order(msgspec.Struct, frozen=True):
     """What the process of a training is told. `champion` is the version in force."""

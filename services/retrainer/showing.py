@@ -1,5 +1,6 @@
 """What the world sees of the retrainer: health and metrics."""
 
+from services.retrainer.orders import WAITING
 from shared.core.metrics import Metrics
 from shared.core.retraining import Book, Training
 from shared.runtime.health import Health
@@ -39,7 +40,8 @@ class Showing:
             self._health.set("training", ok=True, detail=f"held back by {faults}" if faults else "none")
             return
         words = f"{stage[0]}: {stage[1]}" if stage else book.running.state
-        self._health.set("training", ok=True, detail=f"{book.running.id}: {words}")
+        waits = stage is not None and stage[0] == WAITING
+        self._health.set("training", ok=not waits, detail=f"{book.running.id}: {words}")
 
     def registry(self, trouble: str) -> None:
         """Whether the registry answers."""

@@ -19,7 +19,7 @@ from services.retrainer.gate import DataRefused, check_data
 from services.retrainer.learn import Learned, learn, with_parameters
 from services.retrainer.main import register, signer_of
 from services.retrainer.material import HasHistory, material_of
-from services.retrainer.orders import Order, Outcome
+from services.retrainer.orders import WAITING, Order, Outcome
 from services.retrainer.search import Step
 from shared.adapters.mlflow_models import Draft, Registry
 from shared.core.codec import RecordCodec
@@ -188,7 +188,7 @@ def _patiently(around: Around, call: Callable[[], T]) -> T:
         try:
             return call()
         except Unavailable as error:
-            around.say("waiting", str(error))
+            around.say(WAITING, str(error))
             around.sleep(PATIENCE)
 
 

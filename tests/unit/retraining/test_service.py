@@ -271,6 +271,17 @@ def test_a_registry_that_is_away_is_waited_for() -> None:
     assert found.health.ready()
 
 
+def test_a_training_that_waits_is_not_ready() -> None:
+    """What its process waits for stands at `/ready`."""
+    shared = in_force()
+    shared.answer = None
+    found = One(shared).turns(request(), n=2)
+    found.works[0].stage = ("waiting", "MLflow at http://x: refused")
+    found.turns(n=1)
+    check = found.health.checks()["training"]
+    assert (check.ok, check.detail) == (False, "a: waiting: MLflow at http://x: refused")
+
+
 def test_a_lost_answer_is_asked_for() -> None:
     """Whether a write arrived is not known: the ledger is opened again, and the training goes on."""
     shared = in_force()
