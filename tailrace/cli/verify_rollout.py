@@ -92,3 +92,46 @@ def rollback(
         case = prove_rollback(loaded, records, seed, Path(folder), to_stderr, Path(keep) if keep else None)
     emit(case, as_json, lambda: words(case))
     raise typer.Exit(0 if case.ok else 1)
+
+
+@verify.command()
+def challengers(
+    pipeline: Annotated[str, typer.Argument(help="Folder, pipeline.yaml or name; two classes.")] = "flights",
+    *,
+    plan: Annotated[
+        str, typer.Option(help="shadow: a shadow, then 30 % of the keys; canary: 30 %, then 60 %, nothing beforehand.")
+    ] = "shadow",
+    only: Annotated[str, typer.Option(help="Some of the ten, with commas: constant,memory-leak.")] = "",
+    rate: Annotated[int, typer.Option(min=10, help="Records a second while one is on trial.")] = 400,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Scorer workers.")] = 2,
+    patience: Annotated[float, typer.Option(min=10, help="Seconds that one trial may take.")] = 90.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is spoiled.")] = 1,
+    keep: Annotated[str, typer.Option(help="Folder for logs and the broker's data if a promise was broken.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Roll out ten bad versions that a gate let through, and tell which ones the controller took back, when, and why.
+
+    On an embedded stack of its own, with the history after the champion's training and its labels replayed. A good
+    refit goes first, and must become the champion. Exit code 1 if it does not, if the champion is not in force
+    everywhere at the end, or if a record was lost or doubled; a bad one that was not caught is named.
+
+    Example: `tailrace verify challengers flights --only constant,nan-after-a-while`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from shared.adapters.pipeline_yaml import load_pipeline  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.proof.challengers import prove_challengers  # noqa: PLC0415 - the same
+    from tailrace.proof.challengers_plan import request_of  # noqa: PLC0415 - the same
+    from tailrace.proof.challengers_verdict import words  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+    from tailrace.stack.stack import to_stderr  # noqa: PLC0415 - the same
+
+    loaded = load_pipeline(pipeline)
+    request = request_of(plan, only, rate=rate, workers=workers, patience=patience, seed=seed)
+    home = tempfile.TemporaryDirectory(prefix="tailrace-proof-", ignore_cleanup_errors=True)
+    with stoppable(), home as folder:
+        verdict = prove_challengers(loaded, request, Path(folder), to_stderr, Path(keep) if keep else None)
+    emit(verdict, as_json, lambda: words(verdict))
+    raise typer.Exit(0 if verdict.ok else 1)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +45,8 @@ VERSIONS = ("1", "2")
 _BACKOFF = Backoff(first=0.2, longest=1.0)
 
 Say = Callable[[str], None]
+Train = Callable[[Pipeline, Settings, Files, Pool, Path, Path], dict[str, BundleRef]]
+"""Writes versions: of a pipeline, with whose keys (settings, and the last folder), from what, cut where, and where."""
 
 
 @dataclass(slots=True)
@@ -118,24 +120,37 @@ class Scene:
 
 
 @contextmanager
-def scene(where: Pipeline, guarantee: str, home: Path, *, records: int, say: Say) -> Iterator[Scene]:
+def scene(
+    where: Pipeline, guarantee: str, home: Path, *, records: int, say: Say,
+    also: Sequence[str] = (), changes: Mapping[str, Any] | None = None, train: Train | None = None,
+) -> Iterator[Scene]:  # fmt: skip
     """Build the scene in an empty folder, and stop everything afterwards.
+
+    Args:
+        where: the pipeline that is copied.
+        guarantee: of its delivery.
+        home: an empty folder.
+        records: how many of the history the pool has.
+        say: told of progress.
+        also: parts of the stack beside broker and cache.
+        changes: sections of the pipeline file, laid over what it says.
+        train: makes the versions, the first of which is announced; None: two of different ages.
 
     Raises:
         UserError: a part could not be prepared.
     """
-    pipeline = _copied(where, guarantee, home)
+    pipeline = _copied(where, guarantee, home, changes or {})
     spec = pipeline.spec
     found = history_files(where, cache_folder(), say=say)
     files = Files(found.records, found.features, found.labels)
     pool = take_pool(spec, files, records)
-    parts = ("kafka", "redis") if spec.lookups else ("kafka",)
+    parts = ("kafka", *(("redis",) if spec.lookups else ()), *also)
     with Stack(home / "stack", parts=parts, say=say) as stack:
         settings = _settings(stack)
         conf = client_config(settings.kafka, read_secret)
         ensure_topics(KafkaAdmin(conf), spec)
-        say("training two versions")
-        refs = _train(pipeline, settings, files, pool, home, stack.state.path)
+        say("training versions")
+        refs = (train or _train)(pipeline, settings, files, pool, home, stack.state.path)
         with announcing(spec, settings, SystemClock()) as announce:
             announce(refs[VERSIONS[0]])
         trails = home / "trails"
@@ -158,12 +173,14 @@ def announce_second(scene_: Scene) -> str:
     return VERSIONS[1]
 
 
-def _copied(where: Pipeline, guarantee: str, home: Path) -> Pipeline:
-    """The same pipeline in a folder of its own, with the guarantee that is asked for."""
+def _copied(where: Pipeline, guarantee: str, home: Path, changes: Mapping[str, Any]) -> Pipeline:
+    """The same pipeline in a folder of its own, with the guarantee and the changes that are asked for."""
     folder = home / where.folder.name
     shutil.copytree(where.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
     tree = read_tree(where.folder / "pipeline.yaml")
     tree["delivery"] = {**tree.get("delivery", {}), "guarantee": guarantee}
+    for section, said in changes.items():
+        tree[section] = {**tree.get(section, {}), **said}
     (folder / "pipeline.yaml").write_text(msgspec.json.encode(tree).decode(), encoding="utf-8")
     return load_pipeline(folder)
 

@@ -1,0 +1,76 @@
+"""A scorer of the proof: `python -m tailrace.proof.challengers_worker scorer|shadow PIPELINE`. The real wiring.
+
+Models are plain data, so what goes wrong after a while is put in where a bundle becomes a runtime. PROOF_FAULTS says
+which version is bad how: `{"5": "memory-leak"}`. No service has a branch for proofs.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from services.scorer import main as scorer
+from services.scorer import models
+from services.scorer.shadow import main as shadow
+from shared.core.bundle import MANIFEST, RuntimeName
+from shared.core.bundle_checks import parse_manifest
+from shared.core.ports import Runtime
+from shared.runtime.runtimes import load_runtime
+from shared.runtime.worker import exit_code
+
+FAULTS = "PROOF_FAULTS"
+WHILE = 1_000  # records
+SLOW = 0.002  # s a record
+MEGABYTE, MOST = 1 << 20, 1_500  # a record; and what is kept at most, so that a proof does not end its machine
+
+
+class Failing:
+    """A model that is good at first.
+
+    Args:
+        inner: the good model.
+        fault: what becomes of it.
+    """
+
+    def __init__(self, inner: Runtime, fault: str) -> None:
+        self._inner, self._fault, self._n = inner, fault, 0
+        self._kept: list[bytes] = []
+
+    def predict(self, matrix: Any) -> Any:
+        """See `Runtime`."""
+        self._n += len(matrix)
+        late = self._n > WHILE
+        if self._fault == "slow-after-1000" and late:
+            time.sleep(SLOW * len(matrix))
+        if self._fault == "memory-leak":
+            self._kept += [b"x" * MEGABYTE for _ in range(min(len(matrix), MOST - len(self._kept)))]
+        said = self._inner.predict(matrix)
+        return np.full_like(said, np.nan) if self._fault == "nan-after-a-while" and late else said
+
+
+def loading(faults: dict[str, str], load: Callable[[RuntimeName, Path], Runtime]) -> Callable[..., Runtime]:
+    """`load`, whose models of these versions fail."""
+
+    def loaded(runtime: RuntimeName, folder: Path) -> Runtime:
+        made = load(runtime, folder)
+        version = parse_manifest((folder / MANIFEST).read_bytes()).version
+        return Failing(made, faults[version]) if version in faults else made
+
+    return loaded
+
+
+def run(role: str, pipeline: str) -> None:
+    """Be a scorer or a shadow worker of one pipeline until told to stop."""
+    faults = msgspec.json.decode(os.environ.get(FAULTS, "{}"), type=dict[str, str])
+    seam: dict[str, Any] = {"load_runtime": loading(faults, load_runtime)}
+    vars(models).update(seam)  # the process is ours alone
+    (shadow.main if role == "shadow" else scorer.main)(pipeline)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: run(sys.argv[1], sys.argv[2])))
