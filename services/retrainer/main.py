@@ -16,12 +16,13 @@ from services.retrainer.learn import Learned, learn
 from services.retrainer.papers import tags_of, write_papers
 from services.retrainer.registry import registry_of
 from services.retrainer.search import Searched, Watch, check_search
-from shared.adapters.mlflow_models import Draft, Registry, Shape
+from shared.adapters.mlflow_models import Registry
 from shared.adapters.signing import Signer, make_keys
 from shared.core.bundle_checks import classes_of
 from shared.core.codec import RecordCodec
 from shared.core.pipeline import PipelineSpec
 from shared.core.records import BundleRef, Rollout
+from shared.core.registry import Draft, Shape
 from shared.runtime.model_files import public_key, signing_key, state_folder
 from shared.runtime.settings import Settings
 

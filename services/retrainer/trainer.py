@@ -21,14 +21,14 @@ from services.retrainer.main import register, signer_of
 from services.retrainer.material import HasHistory, material_of
 from services.retrainer.orders import WAITING, Order, Outcome
 from services.retrainer.search import Step
-from shared.adapters.mlflow_models import Draft, Registry
+from shared.adapters.mlflow_models import Registry
 from shared.core.codec import RecordCodec
 from shared.core.errors import Unavailable
 from shared.core.gate import GateFigures
 from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Clock
 from shared.core.records import BundleRef
-from shared.core.registry import COMPLETE, FAILED, PENDING, STATE_TAG
+from shared.core.registry import COMPLETE, FAILED, PENDING, STATE_TAG, Draft
 from shared.core.retraining import Training
 from shared.runtime.settings import Settings
 

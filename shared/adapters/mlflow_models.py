@@ -1,8 +1,7 @@
 """The model registry: the one file that imports MLflow, and keeps it quiet.
 
-A version is registered first, so that its number can stand inside the bundle; until the bundle is there it carries
-the tag `tailrace.state` = `pending`, and nothing refers to it. Aliases say what is wished of a model; what is in force
-stands on `<pipeline>.models`.
+A version is registered first, so that its number can stand inside the bundle; until the bundle is there it carries the tag
+`tailrace.state` = `pending`, and nothing refers to it. Aliases are what is wished; in force is what `models` says.
 """
 
 import contextlib
@@ -11,26 +10,16 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from shared.core import registry as names
 from shared.core.errors import Unavailable, UserError
 from shared.core.model_types import TRUSTED
 from shared.core.records import BundleRef
-from shared.core.registry import (
-    CHAMPION,
-    COMPLETE,
-    DIGEST_TAG,
-    FAILED,
-    PENDING,
-    STATE_TAG,
-    URI_TAG,
-    VersionInfo,
-    version_info,
-)
+from shared.core.registry import Draft, Shape, VersionInfo, version_info
 
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -44,24 +33,6 @@ _QUIET = {
 _PROXIED = "mlflow-artifacts:"
 _ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _WRONG = (_ABSENT, "INVALID_PARAMETER_VALUE")
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A version that has its number and run, and no bundle yet. `base` is where its artifacts are served over HTTP."""
-
-    name: str
-    version: str
-    run_id: str
-    base: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a model takes, features in the order of its columns, and how many classes it answers (0: a value)."""
-
-    features: tuple[str, ...]
-    classes: int
 
 
 class Registry:
@@ -105,7 +76,7 @@ class Registry:
                 self._client.log_param(run.info.run_id, key, str(value)[:500])
             self._ensure_model(name)
             version = self._client.create_model_version(
-                name, f"{uri}/bundle", run.info.run_id, tags={**tags, STATE_TAG: PENDING}
+                name, f"{uri}/bundle", run.info.run_id, tags={**tags, names.STATE_TAG: names.PENDING}
             )
             path = uri.removeprefix(_PROXIED).lstrip("/")
             base = f"{self._url}/api/2.0/mlflow-artifacts/artifacts/{path}/bundle"
@@ -142,17 +113,18 @@ class Registry:
                 self._client.log_metric(draft.run_id, metric, figure)
             self._client.log_artifacts(draft.run_id, str(folder), "bundle")
             self._log_estimator(draft, estimator, shape)
-            for key, value in ((DIGEST_TAG, digest), (URI_TAG, draft.base), (STATE_TAG, COMPLETE)):
+            said = {names.DIGEST_TAG: digest, names.URI_TAG: draft.base, names.STATE_TAG: names.COMPLETE}  # state last
+            for key, value in said.items():
                 self._client.set_model_version_tag(draft.name, draft.version, key, value)
             self._client.set_terminated(draft.run_id, "FINISHED")
-            if CHAMPION not in self._client.get_registered_model(draft.name).aliases:
-                self._client.set_registered_model_alias(draft.name, CHAMPION, draft.version)
+            if names.CHAMPION not in self._client.get_registered_model(draft.name).aliases:
+                self._client.set_registered_model_alias(draft.name, names.CHAMPION, draft.version)
         return BundleRef(draft.version, draft.base, digest)
 
     def fail(self, draft: Draft, reason: str) -> None:
         """Say of a version that nothing will come of it; best effort, for this runs on the way out of a failure."""
         with contextlib.suppress(Unavailable), self._speaking():
-            self._client.set_model_version_tag(draft.name, draft.version, STATE_TAG, FAILED)
+            self._client.set_model_version_tag(draft.name, draft.version, names.STATE_TAG, names.FAILED)
             self._client.set_tag(draft.run_id, "tailrace.failure", reason[:500])
             self._client.set_terminated(draft.run_id, "FAILED")
 

@@ -18,6 +18,22 @@ COMPLETE = "complete"
 FAILED = "failed"
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """A version that has its number and run, and no bundle yet. `base` is where its artifacts are served over HTTP."""
+
+    name: str
+    version: str
+    run_id: str
+    base: str
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What a model takes, features in the order of its columns, and how many classes it answers (0: a value)."""
+
+    features: tuple[str, ...]
+    classes: int
+
+
 class VersionInfo(msgspec.Struct, frozen=True):
     """A registered version. `state` is pending, complete or failed; `created` is in ms of wall time.
 
