@@ -1,6 +1,6 @@
 """The model registry: the one file that imports MLflow, and keeps it quiet.
 
-A version is registered first, so that its number can stand inside the bundle; until the bundle is there it carries the tag
+A version is registered first, so that its number can stand inside the bundle; until the bundle is there it has the tag
 `tailrace.state` = `pending`, and nothing refers to it. Aliases are what is wished; in force is what `models` says.
 """
 
