@@ -10,6 +10,7 @@ from services.monitor.analyst.terms import terms_of
 from shared.adapters.pipeline_yaml import read_tree
 from shared.core.pipeline import PipelineSpec
 from shared.core.pipeline_file import Mistakes, decode
+from shared.core.pipeline_loop_checks import cautions
 
 DATA, PIPELINES = Path(__file__).parents[2] / "data", Path(__file__).parents[3] / "pipelines"
 DAY = 86_400_000
@@ -95,3 +96,12 @@ def test_every_key_reaches_the_analyst() -> None:
 def test_rises_are_those_that_are_written() -> None:
     """A rare class needs smaller rises than five points."""
     assert terms_of(_decoded(monitoring={"rises": [0.002, 0.01]})).detectors.rises == (0.002, 0.01)
+
+
+def test_a_clock_that_is_slow_for_its_window_is_unwise() -> None:
+    """Slower than a quarter of the window is no mistake but a warning, with an eighth as the remedy."""
+    slow = _decoded(retraining={"window": "40d", "every": "11d"})
+    words = "retraining.every: 11d is more than a quarter of the window (40d); an eighth is usual"
+    assert cautions(slow) == [f"{words}: write 5d, or a longer window"]
+    for fine in ({"window": "40d", "every": "10d"}, {"every": None}, {"window": None}, {"data": "all", "every": "90d"}):
+        assert cautions(_decoded(retraining=fine)) == []
