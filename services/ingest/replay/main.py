@@ -140,8 +140,8 @@ def _gates(spec: PipelineSpec, conf: dict[str, Any], options: Options, stack: Ex
         lockstep = LockstepGate(view, records.partitions, trainings, lag.ask, local=local)
     labels = retraining = None
     if options.wait_retrainings:
-        # The monitor looks at a window when it is over, and at its labels when they are: that much it is behind.
-        ahead = int((spec.monitoring.window + spec.labels.horizon) * 1_000)
+        # The monitor looks at a window when it is over everywhere, and at its labels when they had their time.
+        ahead = int((2 * spec.monitoring.window + spec.labels.horizon) * 1_000)
         news = stack.enter_context(closing(KafkaNews(conf, spec.name)))
         retraining = RetrainingGate(news, SystemClock(), ahead, options.wait_retrainings)
     if options.wait_labels and options.selection.labels:

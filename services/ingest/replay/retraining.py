@@ -17,6 +17,7 @@ from shared.core.rollout import RolloutTable
 
 ASK_EVERY = 0.1  # s between two looks at the topics
 PATIENCE = 60.0  # s without any news, after which whoever is waited for is not there; a training may take longer
+MONITOR = 20.0  # s for the monitor, which may have nothing to say of few records
 T = TypeVar("T")
 _decode_book = msgspec.json.Decoder(Book | Training).decode
 _decode_said = msgspec.json.Decoder(Verdict | WindowFigures).decode
@@ -79,12 +80,13 @@ class RetrainingGate:
             self._take()
         if self._looked is None:
             self._looked = time  # the monitor has said nothing yet: its first words are waited for from here
-        why = "" if self.over else self._open() or self._behind(time)
+        opened = "" if self.over else self._open()
+        why = opened or ("" if self.over else self._behind(time))
         if why and not self._waits:
             self._heard = now
         self._waits = bool(why)
         under_way = self._book.running is not None
-        return why if under_way or now - self._heard < PATIENCE else ""
+        return why if under_way or now - self._heard < (PATIENCE if opened else MONITOR) else ""
 
     def close(self) -> None:
         """Let the clients go."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from services.ingest.replay.retraining import ASK_EVERY, PATIENCE, RetrainingGate
+from services.ingest.replay.retraining import ASK_EVERY, MONITOR, PATIENCE, RetrainingGate
 from shared.core.errors import Unavailable
 from shared.core.monitor_records import WindowFigures
 from shared.core.records import BundleRef, Rollout
@@ -152,6 +152,14 @@ def test_records_stay_abreast_of_the_monitor() -> None:
     stage.topics.put("verdicts", WindowFigures(version="1", window=10 * DAY, span=DAY, at=11 * DAY, observed=0,
                                                labelled=0))  # fmt: skip
     assert stage.shut(13.5) == ""
+
+
+def test_a_monitor_that_says_nothing_is_not_waited_for_long() -> None:
+    """Of few records, or without one, there is nothing to say."""
+    stage = Stage()
+    assert "monitor has looked" in stage.shut(20)
+    stage.clock.advance(MONITOR)
+    assert stage.shut(20) == ""
 
 
 def test_after_so_many_trainings_it_stays_open() -> None:
