@@ -11,7 +11,10 @@ from shared.core.records import Heartbeat
 RECENT_MS = 30_000  # a model that begins to fail is not to hide behind an hour in which it did not
 LEAST_REJECTS, LEAST_RECORDS = 10, 50
 LEAST_LEAK_MB = 200.0
-_QUICK = 1.0  # microseconds a record, below which ratios mean nothing
+_QUICK = 5.0
+"""Microseconds a record, below which ratios mean nothing: a worker needs several times as much for everything else. A
+champion's small batches make it look faster than it is, a shadow's large ones do not: on a machine with ten processes
+a core, models as good as the champion seemed to take 20 to 35 times as long, by a limit of one microsecond."""
 _RESTARTED = 0.8  # of the memory it began with: the worker was started again meanwhile
 
 
