@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+SHORT, FULL = 150_000, 48_000
+EACH = 1 << 30  # trainings
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -16,8 +19,18 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     pipeline: Annotated[str, typer.Option(help="Folder, pipeline.yaml or name.")] = "flights",
-    records: Annotated[int, typer.Option(min=100, help="Records to replay.")] = 150_000,
+    records: Annotated[
+        int | None, typer.Option(min=100, help="Records to replay.", show_default="150,000; --full: 48,000")
+    ] = None,
     rate: Annotated[float, typer.Option(min=0, help="Records a second; 0: as fast as it goes.")] = 6_000.0,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="The whole story: every retraining, a bad challenger, what it brought."),
+    ] = False,
+    wait: Annotated[
+        int | None,
+        typer.Option(min=0, help="Trainings that the replay waits for.", show_default="the first; --full: each"),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Scorer workers.")] = 2,
     start: Annotated[
         str,
@@ -39,13 +52,14 @@ def demo(
     attach: Annotated[bool, typer.Option("--attach", help="Use the stack that `tailrace up` started.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Train on a pipeline's past, score what followed through Kafka, kill a worker, and close the books.
+    """Train on a pipeline's past, score what followed through Kafka, kill a worker, retrain, swap, close the books.
 
-    Labels come as late as they did, and the monitor joins them meanwhile. Ends with a summary that proves that each
-    record has exactly one committed outcome (exit code 1 if one was lost or doubled), with the quality of the
-    predictions where labels are known, and with what the monitor saw, by month.
+    Labels come as late as they did, and the monitor joins them meanwhile. When it asks for a new model, the replay
+    waits for the training, the gate and the swap, as slow time would. Ends with a summary that proves that each record
+    has exactly one committed outcome (exit code 1 if one was lost or doubled), with the quality of the predictions
+    where labels are known, with what the monitor saw, by month, and with where each version began.
 
-    Example: `tailrace demo --pipeline taxi --records 50000`, `tailrace demo --from-month 6 --seed 3`
+    Example: `tailrace demo --pipeline taxi --records 50000`, `tailrace demo --full`
     """
     began = time.monotonic()
     from services.retrainer.dataset import bound  # noqa: PLC0415 - keeps --help fast
@@ -63,7 +77,10 @@ def demo(
     if start and from_month is not None:
         raise UserError("both --from and --from-month are given", remedy="choose one")
     at = bound(start, "--from") if from_month is None else month(loaded.spec, from_month)
-    request = Request(records=records, rate=rate, workers=workers, seed=seed, start=at, kill=not no_kill, report=report)
+    request = Request(
+        records=records or (FULL if full else SHORT), rate=rate, workers=workers, seed=seed, start=at, kill=not no_kill,
+        wait=wait if wait is not None else EACH if full else 1, full=full, report=report,
+    )  # fmt: skip
     external = Endpoints.from_env()
     if attach:
         settings = cli_settings()

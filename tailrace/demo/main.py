@@ -1,70 +1,49 @@
-"""The demo: a pipeline's history through the real thing, a worker killed on the way, the books closed at the end.
+"""The demo: a pipeline's history through the real thing, a worker killed on the way, a model retrained and swapped.
 
 Nothing in any service knows of it: it does what an operator would do, with the same parts.
 """
 
 import os
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
-from services.ingest.replay.main import Options, replay
-from services.ingest.replay.plan import Selection
-from services.ingest.replay.terms import Hooks, Progress
 from services.retrainer.announce import announcing
 from services.retrainer.dataset import Files
 from services.retrainer.main import TrainReport, train
-from shared.adapters.history import history_files
+from shared.adapters.history import HistoryFiles, history_files
 from shared.adapters.kafka.admin import KafkaAdmin
 from shared.adapters.kafka.config import client_config
 from shared.adapters.pipeline_yaml import Pipeline
-from shared.core.errors import UserError
 from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, load_settings, read_secret
-from tailrace.demo.mix import Mix
+from tailrace.demo.closing import Closing
+from tailrace.demo.contest import contest
 from tailrace.demo.monitored import Watched
 from tailrace.demo.part import Part, choose
 from tailrace.demo.past import MONITORS, play_past, wait_for
-from tailrace.demo.quality import Answers, measure
+from tailrace.demo.playing import Player, Request
+from tailrace.demo.quality import Answers, Said, measure
 from tailrace.demo.screen import Screen
-from tailrace.demo.start import READY_S, start_services
-from tailrace.demo.summary import Quality, Summary
+from tailrace.demo.servers import FIRST, Servers
+from tailrace.demo.start import await_services, start_late, start_services
+from tailrace.demo.story import Story, halves
+from tailrace.demo.summary import Contest, Quality, Summary
+from tailrace.demo.variant import STORY, told_as
 from tailrace.demo.watch import Watch
-from tailrace.demo.words import name_of, training
+from tailrace.demo.words import training
 from tailrace.proof.audit import Account, audit, ends_of
 from tailrace.stack.cache import cache_folder
 from tailrace.stack.endpoints import Endpoints
 from tailrace.stack.program import Event
-from tailrace.stack.ready import is_ready
 from tailrace.stack.stack import Stack
 from tailrace.stack.topics import ensure_topics
 
-DRAIN_S = 90.0  # s until every record has its outcome after the last one was sent
+__all__ = ["Demo", "Request", "play"]
+
 AUDIT_S = 60.0
-MALFORMED_EVERY = 2_000
-KILL_AT = 0.4  # share of the records after which a worker is killed
-TICK = 1.0
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to play.
-
-    `start` is where training ends and the replay begins (ms of event time; None: see `part.choose`); `rate` in
-    records/s; `report` is where the monitor's page goes (None: nowhere).
-    """
-
-    records: int
-    rate: float
-    workers: int
-    seed: int
-    start: int | None = None
-    kill: bool = True
-    report: Path | None = None
 
 
 class Demo:
@@ -73,25 +52,22 @@ class Demo:
     Args:
         pipeline: what is scored.
         stack: an open stack.
-        settings: with the stack's addresses.
+        servers: of the stack.
         request: what to play.
         screen: shows it.
         cache: where histories are kept.
     """
 
     def __init__(
-        self, pipeline: Pipeline, stack: Stack, settings: Settings, request: Request, screen: Screen, cache: Path
+        self, pipeline: Pipeline, stack: Stack, servers: Servers, request: Request, screen: Screen, cache: Path
     ) -> None:
-        self._pipeline, self._stack, self._settings = pipeline, stack, settings
+        self._pipeline, self._stack, self._servers = pipeline, stack, servers
         self._request, self._screen, self._cache = request, screen, cache
-        self._conf: dict[str, Any] = client_config(settings.kafka, read_secret)
-        self._sent = 0
-        self._lag = 0
-        self._monitor: Watched | None = None
-        self._kill_at = float("inf")  # messages after which the victim is killed
-        self._killed_at = 0.0
-        self._recovery: float | None = None
-        self._victim = f"scorer-{pipeline.folder.name}-{request.workers - 1}"
+        self._settings: Settings = load_settings({**os.environ, **servers.endpoints.env()})[0]
+        self._conf: dict[str, Any] = client_config(self._settings.kafka, read_secret)
+        self._state = stack.state.path
+        self._closing = Closing(pipeline, self._conf, screen)
+        self._story = Story(pipeline, self._settings, request, screen, self._state)
 
     def run(self, began: float) -> Summary:
         """Play it. `began` is the monotonic time at which the command started.
@@ -100,49 +76,74 @@ class Demo:
             UserError: a part could not be prepared.
             Unavailable: the topics could not be read back.
         """
-        spec, name = self._pipeline.spec, self._pipeline.spec.name
+        spec, request, screen = self._pipeline.spec, self._request, self._screen
         ensure_topics(KafkaAdmin(self._conf), spec)
-        files = history_files(self._pipeline, self._cache, say=self._screen.step)
+        ordered = (self._pipeline, self._stack, self._servers.endpoints, request.workers, screen)
+        programs = start_services(*ordered)
+        files = history_files(self._pipeline, self._cache, say=screen.step)
         own = Files(files.records, files.features, files.labels)
-        part = choose(spec, own, start=self._request.start, limit=self._request.records)
+        part = choose(spec, own, start=request.start, limit=request.records)
         report = self._train(own, part)
-        start_services(self._pipeline, self._stack, self._request.workers, self._screen)
+        programs += start_late(*ordered)
+        await_services(programs, self._stack)
         if part.past:
-            self._screen.step(f"playing {part.past:,} earlier records, which aggregates look back on")
-            play_past(spec, own, part, self._settings.kafka, self._conf, self._stack.state.path)
-        self._monitor = Watched(spec, self._settings, self._stack.state.path)
-        starts = ends_of(self._conf, name)
-        watch = Watch(self._conf, name, starts)
+            screen.step(f"playing {part.past:,} earlier records, which aggregates look back on")
+            play_past(spec, own, part, self._settings.kafka, self._conf, self._state)
+        monitor = Watched(spec, self._settings, self._state)
+        player = Player(self._pipeline, self._stack, self._settings, request, screen, self._closing, monitor)
+        starts = ends_of(self._conf, spec.name)
+        watch = Watch(self._conf, spec.name, starts)
         watch.start()
+        self._closing.open(programs)
         try:
-            pace = self._replay(own, part, watch)
-            self._drain(watch)
+            pace = self._play(player, own, part, watch)
+            player.drain(watch)
+            screen.figures(watch.view(), 0, player.sent)
+            screen.done()
+            screen.step("joining the last labels")
+            wait_for(spec, self._conf, MONITORS)
+            self._closing.look(to_end=True)
         finally:
             watch.stop()
-        self._screen.figures(watch.view(), 0, self._sent)
-        self._screen.done()
-        self._screen.step("joining the last labels")
-        wait_for(spec, self._conf, MONITORS)
-        self._monitor.look()
-        self._screen.step("reading everything back with a consumer of its own (read_committed)")
+            self._closing.close()
+        monitor.look()
+        screen.step("reading everything back with a consumer of its own (read_committed)")
         answers = Answers()
-        account = audit(self._conf, name, starts, AUDIT_S, also=answers.take)
-        quality = measure(spec, files, part, answers.by_id, self._screen.step)
-        if self._request.report is not None:
-            self._monitor.write(self._request.report)
-        return self._summary(account, watch, report, quality, pace, began)
+        account = audit(self._conf, spec.name, starts, AUDIT_S, also=answers.take)
+        quality = measure(spec, files, part, answers.by_id, screen.step)
+        beside = self._contest(files, part, report, answers.by_id)
+        summary = self._summary(account, watch, report, quality, player, monitor, beside, pace, began)
+        if request.report is not None:
+            monitor.write(request.report, summary)
+        return summary
+
+    def _play(self, player: Player, own: Files, part: Part, watch: Watch) -> float:
+        if not self._request.full:
+            return player.play(own, part, watch, kill=self._request.kill)
+        first, rest = halves(self._pipeline.spec, own, part)
+        pace = player.play(own, first, watch, kill=self._request.kill)
+        self._story.poison(own, first, lambda: player.look(watch), self._closing.loop)
+        player.play(own, rest, watch, kill=False)
+        player.drain(watch)
+        self._story.settle(lambda: player.look(watch), self._closing.loop)
+        return pace
 
     def _train(self, files: Files, part: Part) -> TrainReport:
         self._screen.step(f"training {self._pipeline.spec.name}")
+
+        def told(what: str) -> None:
+            if what.startswith("registering"):
+                self._servers.wait()
+
         with announcing(self._pipeline.spec, self._settings, SystemClock()) as announce:
             report = train(
                 self._pipeline,
                 self._settings,
-                lambda _: None,
+                told,
                 files=files,
                 until=part.start,
                 announce=announce,
-                state=self._stack.state.path,
+                state=self._state,
             )
         figure = training(self._pipeline.spec, report.metrics)
         runs = (f"runtime {report.runtime}", f"version {report.ref.version}")
@@ -150,86 +151,25 @@ class Demo:
         self._screen.step("  " + " · ".join(one for one in said if one))
         return report
 
-    def _replay(self, files: Files, part: Part, watch: Watch) -> float:
-        """Publish at the asked rate from a thread; show figures meanwhile. The records/s that were really sent."""
-        request, stop = self._request, threading.Event()
-        options = Options(
-            state=self._stack.state.path,
-            selection=Selection(part.start, None, part.records, lead_ms=part.lead_ms),
-            rate=request.rate,
-            max_lag=part.max_lag,
-            seed=request.seed,
+    def _contest(
+        self, files: HistoryFiles, part: Part, report: TrainReport, answers: dict[str, Said]
+    ) -> dict[str, Contest]:
+        if not self._request.full or files.labels is None:
+            return {}
+        own = Files(files.records, files.features, files.labels)
+        return contest(
+            self._pipeline.spec, self._settings, own, part, report.ref, answers, self._state, self._screen.step
         )
-        mix = Mix(self._pipeline.spec.record, request.seed, MALFORMED_EVERY)
-        self._kill_at = KILL_AT * part.records if request.kill else float("inf")
-        hooks = Hooks(on_sent=self._on_sent, extra=mix, on_progress=self._on_progress)
-        outcome: list[Any] = []
-
-        def work() -> None:
-            try:
-                kafka = self._settings.kafka
-                outcome.append(replay(self._pipeline.spec, files, kafka, options, hooks=hooks, stop=stop))
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-                outcome.append(error)
-
-        thread = threading.Thread(target=work, name="demo-replay", daemon=True)
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(TICK)
-                self._look(watch)
-        finally:
-            stop.set()
-            thread.join(READY_S)
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
-        return float(outcome[0].records_per_s)
-
-    def _on_sent(self, messages: int) -> None:
-        self._sent = messages
-        if not self._killed_at and messages >= self._kill_at:
-            pid = self._stack.supervisor.pid(self._victim)
-            if pid is not None:
-                self._killed_at = time.monotonic()
-                os.kill(pid, signal.SIGKILL)
-                self._screen.event(f"{self._victim} killed (SIGKILL)")
-
-    def _on_progress(self, progress: Progress) -> None:
-        self._lag = max(progress.lag, 0)
-
-    def _look(self, watch: Watch) -> None:
-        if self._killed_at and self._recovery is None:
-            programs = {s.name: s for s in self._stack.supervisor.status()}
-            if programs[self._victim].restarts and is_ready(programs[self._victim].address):
-                self._recovery = time.monotonic() - self._killed_at
-                self._screen.event(f"{self._victim} is back and owns partitions after {self._recovery:.1f} s")
-        view = watch.view()
-        if view.error:
-            raise UserError(view.error, remedy="look at the broker's log")
-        if self._monitor is not None:
-            self._monitor.look()
-            view.quality = f"{name_of(self._monitor.figure)} {self._monitor.now()}"
-        self._screen.figures(view, self._lag, self._sent)
-
-    def _drain(self, watch: Watch) -> None:
-        """Wait until every record that was sent has an outcome, and the killed worker is back."""
-        deadline = time.monotonic() + DRAIN_S
-        while time.monotonic() < deadline:
-            view = watch.view()
-            self._lag = max(view.records - view.outcomes, 0)
-            back = not self._killed_at or self._recovery is not None
-            if back and view.records >= self._sent and view.outcomes >= view.records:
-                return
-            time.sleep(TICK / 2)
-            self._look(watch)
 
     def _summary(
-        self, account: Account, watch: Watch, report: TrainReport, quality: Quality | None, pace: float, began: float
-    ) -> Summary:
+        self, account: Account, watch: Watch, report: TrainReport, quality: Quality | None, player: Player,
+        monitor: Watched, beside: dict[str, Contest], pace: float, began: float,
+    ) -> Summary:  # fmt: skip
         late = np.array(watch.latencies or [float("nan")])
         p50, p95, p99 = (round(float(v), 1) for v in np.percentile(late, [50, 95, 99]))
+        bad = self._story.told(self._closing.loop, account.versions)
         return Summary(
-            ok=account.ok and account.records == self._sent,
+            ok=account.ok and account.records == player.sent and (bad is None or bad.taken_back),
             pipeline=self._pipeline.spec.name,
             records=account.records,
             predictions=account.predictions,
@@ -240,14 +180,17 @@ class Demo:
             degraded=watch.view().degraded,
             latency_ms={"p50": p50, "p95": p95, "p99": p99},
             restarts=sum(s.restarts for s in self._stack.supervisor.status()),
-            recovery_s=None if self._recovery is None else round(self._recovery, 1),
+            recovery_s=None if player.recovery is None else round(player.recovery, 1),
             records_per_s=pace,
             versions=account.versions,
             model=report.metrics,
             quality=quality.figures if quality else {},
             labelled=quality.labelled if quality else 0,
             intervals=quality.intervals if quality else None,
-            monitor=None if self._monitor is None else self._monitor.summary(self._request.report),
+            monitor=monitor.summary(self._request.report),
+            loop=self._closing.summary(),
+            contest=beside,
+            bad=bad,
             wall_s=round(time.monotonic() - began, 1),
             seed=self._request.seed,
         )
@@ -282,6 +225,8 @@ def play(
         if event.kind == "started" and event.after_s:
             screen.event(f"{event.name} started again after {event.after_s:.1f} s")
 
-    with Stack(state, external=external, say=screen.step, on_event=on_event) as stack:
-        settings, _ = load_settings({**os.environ, **stack.endpoints.env()})
-        return Demo(pipeline, stack, settings, request, screen, cache or cache_folder()).run(began)
+    with Stack(state, parts=FIRST, external=external, say=screen.step, on_event=on_event) as stack:
+        servers = Servers(stack, external)
+        if request.full:
+            pipeline = told_as(pipeline, STORY, stack.state.path / "pipelines")
+        return Demo(pipeline, stack, servers, request, screen, cache or cache_folder()).run(began)

@@ -11,8 +11,9 @@ from services.monitor.analyst.quality import Measured, quality
 from shared.core.errors import UserError
 from shared.core.pipeline import PipelineSpec
 from shared.runtime.settings import Settings
-from tailrace.demo.summary import Monitored, Month
-from tailrace.demo.words import shown
+from tailrace.demo.page import with_loop
+from tailrace.demo.summary import Monitored, Month, Summary
+from tailrace.demo.words import day, shown
 from tailrace.monitor.main import Monitor
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class Watched:
         """
         self._picture = self._monitor.picture()
 
-    def write(self, to: Path) -> None:
-        """Write the page.
+    def write(self, to: Path, more: Summary) -> None:
+        """Write the page, with what the loop did at its end.
 
         Raises:
             UserError: the file cannot be written.
             Unavailable: the broker does not answer.
         """
-        page = self._monitor.report()
+        page = with_loop(self._monitor.report(), more)
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_text(page, encoding="utf-8")
@@ -75,7 +76,8 @@ class Watched:
         if picture is None:
             return Monitored()
         months: dict[str, list[Pane]] = {}
-        for pane in picture.windows(picture.champion):
+        scored = [version for version, shadow in picture.heard.versions if not shadow]
+        for pane in sorted((pane for one in scored for pane in picture.windows(one)), key=lambda pane: pane.window):
             months.setdefault(f"{datetime.fromtimestamp(pane.window / 1000, UTC):%b %Y}", []).append(pane)
         requests = sorted(picture.known.requests.values(), key=lambda one: (one.at, one.id))
         return Monitored(
@@ -102,6 +104,7 @@ class Watched:
             predictions=found.observed,
             labelled=found.labelled,
             figures={name: (one.value, one.low, one.high) for name, one in said.items()},
+            versions=_counts(panes),
         )
 
 
@@ -110,6 +113,9 @@ def between(said: Measured) -> str:
     return "" if said.low is None or said.high is None else f" [{said.low:.3f}, {said.high:.3f}]"
 
 
-def day(at: int) -> str:
-    """A day of event time."""
-    return f"{datetime.fromtimestamp(at / 1000, UTC):%d %b}"
+def _counts(panes: Sequence[Pane]) -> dict[str, int]:
+    """Predictions by version, in the order in which they began."""
+    found: dict[str, int] = {}
+    for pane in panes:
+        found[pane.version] = found.get(pane.version, 0) + pane.sums.n
+    return found

@@ -126,7 +126,7 @@ def _judged(
 def _compared(spec: PipelineSpec, judged: _Judged, linear: Values | None) -> Quality:
     y, names = judged.table.y, shown(spec)
     coverage, band = _intervals(spec, y, judged.said)
-    ours = figures(spec, y, _scores(spec, judged.said), band)
+    ours = figures(spec, y, scores_of(spec, judged.said), band)
     other = {} if linear is None else figures(spec, y, linear)
     best = {} if judged.truth is None else best_quality(spec.task, names, _truth(spec, y, judged.truth))
     goal = spec.monitoring.goal
@@ -138,7 +138,7 @@ def _compared(spec: PipelineSpec, judged: _Judged, linear: Values | None) -> Qua
     return Quality(labelled=len(y), figures=compared, intervals=coverage)
 
 
-def _scores(spec: PipelineSpec, said: Sequence[Said]) -> Values:
+def scores_of(spec: PipelineSpec, said: Sequence[Said]) -> Values:
     """Answers as `evaluate` takes them: (n,) values, or (n, k) probabilities in contract order."""
     score = np.array([one.score for one in said], dtype=np.float64)
     if spec.task == "regression":

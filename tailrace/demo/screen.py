@@ -1,6 +1,7 @@
 """How the demo shows itself: one calm, live screen on a terminal, a plain line a second elsewhere."""
 
 import sys
+import time
 from collections import deque
 from datetime import UTC, datetime
 from types import TracebackType
@@ -15,7 +16,8 @@ from shared.core.pipeline import PipelineSpec
 from tailrace.demo.watch import View
 from tailrace.demo.words import last_line
 
-_EVENTS = 6
+_EVENTS = 8
+_STILL = 10.0  # s between two equal lines where there is no terminal
 
 
 class Screen:
@@ -32,6 +34,7 @@ class Screen:
         self._tty = sys.stderr.isatty() and not quiet
         self._live: Live | None = None
         self._events: deque[str] = deque(maxlen=_EVENTS)
+        self._said: tuple[object, float] = (None, 0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -62,10 +65,15 @@ class Screen:
                 self._live.start()
             self._live.update(self._group(view, lag))
             return
+        told, now = (sent, view.outcomes, view.waits), time.monotonic()
+        if told == self._said[0] and now - self._said[1] < _STILL:
+            return
+        self._said = told, now
         bad = sum(view.dead_letters.values())
+        waits = f"  waits: {view.waits}" if view.waits else ""
         self._console.print(
             f"  {view.rate:7,.0f} records/s  lag {lag:6,}  p50 {_ms(view.p50)}  p99 {_ms(view.p99)}  sent {sent:,}"
-            f"  scored {view.predictions:,}  dead letters {bad}  degraded {view.degraded}  {view.quality}",
+            f"  scored {view.predictions:,}  dead letters {bad}  degraded {view.degraded}  {view.quality}{waits}",
             highlight=False,
             soft_wrap=True,
         )
@@ -87,6 +95,8 @@ class Screen:
             f"{view.degraded:,}", view.quality,
         )  # fmt: skip
         lines = [Text(line) for line in self._events]
+        if view.waits:
+            lines.append(Text(f"  event time stands still: {view.waits}", style="dim"))
         return Group(table, *lines, Text(last_line(self._spec, view.last), style="dim"))
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from shared.core.quality import FIGURES
-from tailrace.demo.words import name_of, number
+from tailrace.demo.words import at_offsets, day, name_of, number
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +32,15 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):
-    """A month of event time, as the monitor knows it by now: `figures` with their intervals; None is unknown."""
+    """A month of event time, as the monitor knows it by now: `figures` with their intervals; None is unknown.
+
+    `versions` says how many of the predictions are of which one.
+    """
 
     predictions: int
     labelled: int
     figures: dict[str, tuple[float | None, float | None, float | None]] = {}
+    versions: dict[str, int] = {}
 
 
 class Monitored(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +56,64 @@ class Monitored(msgspec.Struct, frozen=True, kw_only=True):
     report: str | None = None
 
 
+class Retrained(msgspec.Struct, frozen=True, kw_only=True):
+    """One training: what asked for it, when (ms of event time), what the gate said, and the version that came of it."""
+
+    id: str
+    trigger: str
+    kind: str
+    at: int
+    state: str
+    reason: str
+    version: str | None
+    gate: str
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """An epoch that came into force: which version, how, and at which offset of each partition; or was taken back."""
+
+    epoch: int
+    version: str
+    mode: str
+    share: float
+    state: str
+    reason: str
+    offsets: dict[int, int]
+
+
+class Contest(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one way to go on, on the same `records`; `refits` is None where the loop says it."""
+
+    records: int
+    refits: int | None
+    figures: dict[str, float]
+
+
+class Bad(msgspec.Struct, frozen=True, kw_only=True):
+    """The challenger of shuffled labels: whether it was taken back by itself, why, and how many records it answered."""
+
+    version: str
+    taken_back: bool
+    reason: str
+    scored: int
+    in_force: str
+
+
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """What the closed loop did. `open` trainings were under way when the demo ended, `waited` is in s."""
+
+    trainings: tuple[Retrained, ...] = ()
+    changes: tuple[Change, ...] = ()
+    in_force: str = ""
+    waited: float = 0.0
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What happened, as `--json` prints it.
 
     `quality` has, by metric, what a linear model, the goal, our committed predictions and the best possible answer
-    reach on the same `labelled` records.
+    reach on the same `labelled` records. `contest` has static, closed loop and periodic, `bad` what became of the bad
+    challenger: both are of the whole story.
     """
 
     ok: bool
@@ -78,6 +135,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int
     intervals: Coverage | None
     monitor: Monitored | None
+    loop: Loop | None = None
+    contest: dict[str, Contest] = {}
+    bad: Bad | None = None
     wall_s: float
     seed: int
 
@@ -100,7 +160,9 @@ def conclusion(summary: Summary, unit: str = "") -> str:
     ]
     if summary.recovery_s is not None:
         lines.append(f"  one worker was killed; it owned partitions again after {summary.recovery_s:.1f} s")
-    return "\n".join([*lines, *quality_lines(summary, unit), *monitor_lines(summary)])
+    return "\n".join(
+        [*lines, *quality_lines(summary, unit), *monitor_lines(summary), *loop_lines(summary), *story_lines(summary)]
+    )
 
 
 def monitor_lines(summary: Summary) -> list[str]:
@@ -112,7 +174,9 @@ def monitor_lines(summary: Summary) -> list[str]:
     for name, month in found.months.items():
         share = month.labelled / month.predictions if month.predictions else 0.0
         figures = "  ".join(f"{name_of(figure)} {_with_limits(*said)}" for figure, said in month.figures.items())
-        lines.append(f"    {name}  {figures}  of {month.predictions:,} predictions, {share:.0%} labelled")
+        versions = [f"version {one} {n / month.predictions:.0%}" for one, n in month.versions.items() if n]
+        by = f"; {', '.join(versions)}" if versions else ""
+        lines.append(f"    {name}  {figures}  of {month.predictions:,} predictions, {share:.0%} labelled{by}")
     lines += [f"    {'; '.join((metric.replace('_', ' '), *said))}" for metric, said in found.standing.items()]
     if found.requests:
         by = ", ".join(f"{trigger.replace('_', ' ')} {n}" for trigger, n in found.requests.items())
@@ -120,6 +184,48 @@ def monitor_lines(summary: Summary) -> list[str]:
     lines += [f"      {one}" for one in found.alarms]
     if found.report:
         lines.append(f"    report: {found.report}")
+    return lines
+
+
+def loop_lines(summary: Summary) -> list[str]:
+    """What was trained and let through, and where each version began; a line each."""
+    loop = summary.loop
+    if loop is None or not (loop.trainings or len(loop.changes) > 1):
+        return []
+    lines = [f"  the closed loop (event time waited {loop.waited:.0f} s for it):"]
+    for one in loop.trainings:
+        came = f"version {one.version}" if one.version else one.reason or "under way"
+        lines.append(f"    {day(one.at)}  {one.trigger}: {one.state}, {came}{f'; {one.gate}' if one.gate else ''}")
+    for change in loop.changes:
+        where = f"from {at_offsets(change.offsets)}" if change.offsets else ""
+        share = f" {change.share:.0%}" if change.mode == "canary" else ""
+        taken = f"taken back: {change.reason}" if change.state == "revoked" else ""
+        said = "  ".join(filter(None, [f"version {change.version}", f"{change.mode}{share}", where, taken]))
+        lines.append(f"    epoch {change.epoch}: {said}")
+    counts = ", ".join(f"version {version} {n:,}" for version, n in summary.versions.items())
+    return [*lines, f"    scored by {counts}; in force at the end: version {loop.in_force}"]
+
+
+def story_lines(summary: Summary) -> list[str]:
+    """Never retrained, the loop, and a clock, side by side; and what became of the bad challenger."""
+    lines = []
+    if summary.contest:
+        some = next(iter(summary.contest.values()))
+        lines.append(f"  on the same {some.records:,} records that have a label:")
+        for name, one in summary.contest.items():
+            refits = "" if one.refits is None else f"  ({one.refits} refits)"
+            lines.append(f"    {name:<12} {'  '.join(f'{name_of(k)} {v:.4f}' for k, v in one.figures.items())}{refits}")
+        lines.append(
+            "    static: the first version's own bundle, scored offline; closed loop: what was committed; periodic:"
+            " refits at the clock, in force at once, without gate or rollout, offline (as `tailrace backtest` has it)"
+        )
+    if (bad := summary.bad) is not None:
+        became = "was taken back by itself" if bad.taken_back else "was NOT taken back"
+        why = f": {bad.reason}" if bad.reason else ""
+        lines.append(
+            f"  version {bad.version}, trained on shuffled labels and forced past the gate, {became}{why}"
+            f" (it answered {bad.scored:,} records; in force: version {bad.in_force})"
+        )
     return lines
 
 

@@ -31,6 +31,7 @@ class View:
     p99: float = float("nan")
     last: dict[str, Any] = field(default_factory=dict)
     quality: str = ""
+    waits: str = ""
     error: str = ""
 
     @property

@@ -1,8 +1,10 @@
 """Figures and predictions in words, as fits the task."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from shared.core.gate import GateFigures
 from shared.core.pipeline import PipelineSpec
 
 _USUAL = {"binary": ("auc", "log_loss"), "multiclass": ("macro_f1", "accuracy"), "regression": ("rmse", "mae")}
@@ -63,3 +65,30 @@ def _age(seconds: float | None) -> str:
     if minutes < 120:  # noqa: PLR2004 - above, hours read better
         return f"{minutes:.0f} min old"
     return f"{minutes / 60:.0f} h old" if minutes < 2_880 else f"{minutes / 1440:.0f} days old"  # noqa: PLR2004 - the same
+
+
+def day(at: int) -> str:
+    """A day of event time."""
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%d %b}"
+
+
+def percent(share: float) -> str:
+    """A share."""
+    return f"{share:.0%}"
+
+
+def at_offsets(offsets: Mapping[int, int]) -> str:
+    """Places in the log, by partition."""
+    return " ".join(f"{partition}:{offset}" for partition, offset in sorted(offsets.items()))
+
+
+def gate_words(gate: GateFigures) -> str:
+    """The gate's figures in a line."""
+    whole = gate.whole
+    if not gate.judged:
+        return f"not judged beside the champion ({whole.labels:,} labels that neither has learnt)"
+    error = "" if whole.error is None else f" ± {whole.error:.4f}"
+    return (
+        f"loss {whole.challenger:.4f} beside the champion's {whole.champion:.4f}, difference"
+        f" {whole.difference:+.4f}{error}, on {whole.labels:,} labels of {whole.blocks} days"
+    )

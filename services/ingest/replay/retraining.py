@@ -126,8 +126,17 @@ class RetrainingGate:
         for rollout in self._table:
             if rollout.plan and rollout.state == "announced" and (force is None or rollout.epoch > force.epoch):
                 return _version(rollout)
+        if self._trial():
+            return ""  # one at a time: whoever comes next waits for the trial, which needs event time
         seen = {_version(r) for r in self._table if r.plan or r.state == "revoked"}
         return next((version for version in self._ended.values() if version and version not in seen), "")
+
+    def _trial(self) -> bool:
+        """Whether a challenger is in one of its steps."""
+        force, shadow = self._table.newest_active(), self._table.shadowing()
+        if force is None:
+            return False
+        return force.mode == "canary" or (shadow is not None and shadow.epoch > force.epoch)
 
     def _behind(self, time: int) -> str:
         late = time - (self._looked or time) - self._ahead

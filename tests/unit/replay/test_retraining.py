@@ -126,6 +126,17 @@ def test_a_request_holds_until_its_version_came_into_force() -> None:
     assert stage.shut() == ""
 
 
+def test_a_version_behind_another_trial_holds_nothing() -> None:
+    """The trial's steps last for so much event time: held back, neither would ever end."""
+    stage = Stage()
+    stage.topics.put("trainings", Book(requests=0), training("done", "2"))
+    assert "version 2 is on its way" in stage.shut()
+    stage.topics.put("models", Rollout("shop", 4, ref("1"), "active", "", 0, ref("9"), "shadow", 0.0, "trial"))
+    assert stage.shut() == ""
+    stage.topics.put("models", Rollout("shop", 4, ref("1"), "revoked", "", 0, ref("9"), "shadow", 0.0, "trial"))
+    assert "version 2 is on its way" in stage.shut()
+
+
 @pytest.mark.parametrize("state", ["refused", "failed"])
 def test_a_training_without_a_version_is_over_at_once(state: State) -> None:
     """What the gate refused, or what failed, brings nothing to wait for."""

@@ -1,0 +1,33 @@
+"""The pipeline of the whole story: the same one, but for what is said to be otherwise."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.adapters.pipeline_yaml import load_pipeline
+from shared.core.mistakes import Mistakes
+from tailrace.demo.variant import STORY, told_as
+
+
+def test_a_change_that_no_pipeline_may_have_is_a_mistake(tmp_path: Path) -> None:
+    """It is said as of any pipeline's file."""
+    with pytest.raises(Mistakes, match="clock"):
+        told_as(load_pipeline("flights"), {"retraining": {"clock": "7d"}}, tmp_path)
+
+
+def test_only_what_is_named_is_otherwise(tmp_path: Path) -> None:
+    """Its plan has a shadow and a canary, its hook is there, and the rest is as it was."""
+    flights = load_pipeline("flights")
+    found = told_as(flights, STORY, tmp_path)
+    assert found.folder == tmp_path / "flights"
+    assert (found.folder / flights.spec.history.hook).is_file()
+    assert found.spec.rollout.shadow is not None
+    assert [step.share for step in found.spec.rollout.canary] == [0.25]
+    kept = msgspec.structs.replace(
+        found.spec, rollout=flights.spec.rollout,
+        retraining=msgspec.structs.replace(
+            found.spec.retraining, every=flights.spec.retraining.every, follow_ups=flights.spec.retraining.follow_ups
+        ),
+    )  # fmt: skip
+    assert kept == flights.spec
