@@ -99,6 +99,6 @@ class Closing:
         except (URLError, OSError, msgspec.DecodeError):
             return
         _, _, stage = said.checks.get("training", _Check()).detail.partition(": ")
-        if stage and stage != self._stage:
+        if ": " in stage and stage != self._stage:  # a state of the training is an event by itself
             self._screen.event(f"  {stage}")
         self._stage = stage

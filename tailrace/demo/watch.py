@@ -13,6 +13,7 @@ from confluent_kafka import Message
 
 from shared.core.deadletter import REASON, SOURCE
 from shared.core.errors import TailraceError
+from shared.core.records import CONTROL_HEADER
 from tailrace.proof.audit import Positions, Reader
 
 _DECODE = msgspec.json.Decoder(dict[str, Any]).decode
@@ -94,6 +95,8 @@ class Watch:
 
     def _take(self, topic: str, message: Message, now: int) -> None:
         seen = self._seen
+        if topic == "records" and CONTROL_HEADER in dict(message.headers() or []):
+            return  # a barrier has no outcome
         if topic == "records":
             self._matched((message.partition() or 0, message.offset() or 0), appended=message.timestamp()[1])
             seen.records += 1
