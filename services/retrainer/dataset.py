@@ -61,7 +61,13 @@ class Dataset:
 
 
 def load_dataset(
-    spec: PipelineSpec, codec: RecordCodec, files: Files, *, until: int | None, progress: Progress
+    spec: PipelineSpec,
+    codec: RecordCodec,
+    files: Files,
+    *,
+    until: int | None,
+    progress: Progress,
+    before: int | None = None,
 ) -> Dataset:
     """Read, join and order the history.
 
@@ -71,6 +77,7 @@ def load_dataset(
         files: the history.
         until: only records before this event time (ms), and labels that were known by then; None: the spec's bound.
         progress: told what is being done.
+        before: only records before this event time (ms) as well, with what was known of them at `until`; None: no more.
 
     Raises:
         UserError: a file or a row cannot be read; names file and row.
@@ -82,7 +89,7 @@ def load_dataset(
     labels = None if files.labels is None else _labels(spec, files.labels, end)
     progress("no labels: learning what is usual" if labels is None else f"{len(labels):,} labels")
     kept = Kept(spec, codec)
-    rows, times, refused, out = _records(spec, codec, files.records, (begin, end), labels, kept)
+    rows, times, refused, out = _records(spec, codec, files.records, (begin, before, end), labels, kept)
     progress(f"{len(rows):,} {'' if labels is None else 'labelled '}records")
     order = sorted(range(len(rows)), key=times.__getitem__)
     rows, times = [rows[i] for i in order], [times[i] for i in order]
@@ -143,24 +150,28 @@ def _records(
     spec: PipelineSpec,
     codec: RecordCodec,
     path: Path,
-    between: tuple[int | None, int | None],
+    between: tuple[int | None, int | None, int | None],
     labels: Mapping[str, Label] | None,
     kept: Kept,
 ) -> tuple[list[Row], list[int], dict[str, int], tuple[int, int, int]]:
-    """Rows and their times; refusals by reason; how many had no label, were too young for one, or repeat an id."""
+    """Rows and their times; refusals by reason; how many had no label, were too young for one, or repeat an id.
+
+    `between` is the first event time that is wanted, that behind the last one, and the moment as of which it is known.
+    """
     rows: list[Row] = []
     times: list[int] = []
     refused: dict[str, int] = {}
     seen: set[str] = set()
     duplicates = unlabelled = young = 0
-    begin, end = between
+    begin, before, end = between
+    last = min((one for one in (before, end) if one is not None), default=None)
     horizon = int(spec.labels.horizon * 1000)
     for values in _chunks(_encoded(spec, read_rows(path)), _CHUNK):
         decoded = codec.decode(values)
         for _, reason, _ in decoded.refused:
             refused[reason] = refused.get(reason, 0) + 1
         for row, name, at in zip(decoded.rows, decoded.ids, decoded.times, strict=True):
-            if end is not None and at >= end:
+            if last is not None and at >= last:
                 continue
             kept.add(row, name, at)
             if begin is not None and at < begin:

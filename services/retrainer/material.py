@@ -52,16 +52,17 @@ def material_of(
     files = _files(pipeline, cache, say)
     then = training.at - round(spec.retraining.gate.holdout * 1_000)
 
-    def known(at: int) -> tuple[Dataset, Dataset, Archived]:
+    def known(at: int, window: int | None) -> tuple[Dataset, Dataset, Archived]:
         where = archive_url(settings)
         archived = load_archived(spec, codec, where, begin=None, until=at, as_known=at, progress=say)
         sound = _sound(_whole(spec, codec, files, archived, at, say), spoiled)
-        return select(sound, spec.retraining, at, window=training.window), sound, archived
+        return select(sound, spec.retraining, at, window=window), sound, archived
 
     say(f"what was known {spec.retraining.gate.holdout / 86_400:g} days before")
-    candidate, _, _ = known(then)
+    # A candidate of before a rise gains nothing from a short window: that is for the refit, which knows the change.
+    candidate, _, _ = known(then, None if training.kind == "alarm" else training.window)
     say("what is known now")
-    full, judged, archived = known(training.at)
+    full, judged, archived = known(training.at, training.window)
     said = zip(archived.ids, archived.versions, archived.predictions, strict=True)
     given = {name: told for name, version, told in said if version == champion}
     return Material(candidate, full, judged, given, archived.offsets)
@@ -78,7 +79,10 @@ def _files(pipeline: HasHistory, cache: Path, say: Progress) -> Files | None:
 def _whole(
     spec: PipelineSpec, codec: RecordCodec, files: Files | None, archived: Archived, at: int, say: Progress
 ) -> Dataset:
-    """The archive, and the history of before it began: that is the past that nobody scored."""
+    """The archive, and the history of before it began: that is the past that nobody scored, as known at the same time.
+
+    Its last labels came when the archive had begun already.
+    """
     if files is None:
         return archived.data
     ends = [at, *([int(archived.data.times[0])] if len(archived.data) else [])]
@@ -86,7 +90,7 @@ def _whole(
         ends.append(declared)
     if not len(archived.data):
         say("the archive is empty: there is only the history")
-    history = load_dataset(spec, codec, files, until=min(ends), progress=say)
+    history = load_dataset(spec, codec, files, until=at, before=min(ends), progress=say)
     return merged(history, archived.data) if len(archived.data) else history
 
 
