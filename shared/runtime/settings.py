@@ -139,13 +139,15 @@ class MonitorSettings(Section, frozen=True, kw_only=True):
     """Where the observer keeps what it remembers: a folder of its own disk, and one for checkpoints (empty: none).
 
     Without `state` it is in the state folder. A checkpoint is written every so many seconds. The analyst looks at
-    everything every `turn` seconds.
+    everything every `turn` seconds; with `look` only when event time has passed a multiple of so many seconds, so that
+    what it decides is the same at whatever pace a stream is played.
     """
 
     state: str = ""
     checkpoints: str = ""
     checkpoint_every: Seconds = 300.0
     turn: Seconds = 2.0
+    look: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class ArchiveSettings(Section, frozen=True, kw_only=True):

@@ -109,6 +109,7 @@ class Rig:
     def __init__(self, *versions: str) -> None:
         self.clock, self.ledger, self.metrics = ManualClock(), FakeLedger(), RecordingMetrics()
         self.follower, self.registry = FakeFollower(*(versions or ("v1",))), Registry()
+        self.look = 0  # ms of event time between two looks
         self.health = Health(self.clock, max_turn_age=90, checks=("assignment", "model"))
         self.table: dict[bytes, bytes] = {}
         self.logs = {name: FakeLog() for name in (CARDS, ERRORS, ASKS)}
@@ -116,7 +117,7 @@ class Rig:
 
     def start(self) -> None:
         """A new process with the same ledger."""
-        around = Around(self.health, Showing(self.metrics), self.clock, lambda _: contextlib.nullcontext())
+        around = Around(self.health, Showing(self.metrics), self.clock, lambda _: contextlib.nullcontext(), self.look)
         subjects = Subjects(self.follower, self.registry, self.clock)
         sayings = Sayings(VERDICTS, RETRAIN, self.clock)
         topics = Topics(CARDS, ERRORS, ASKS)

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import msgspec
 
 from services.monitor.analyst.base import Base, Card
+from services.monitor.analyst.heard import event_time
 from services.monitor.analyst.inbox import Inbox, Log, Step, Topics
 from services.monitor.analyst.kept import Kept
 from services.monitor.analyst.ledger import Ledger, Remembered
 from services.monitor.analyst.memory import Turn, expired, fold_blocks, turn
+from services.monitor.analyst.policy_state import State
 from services.monitor.analyst.saying import Sayings
 from services.monitor.analyst.showing import Showing
 from services.monitor.analyst.subject import Subject
@@ -30,12 +32,17 @@ from shared.runtime.logs import get_logger
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What the analyst is seen by. `step` guards what may block: it ends a process that hangs in it."""
+    """What the analyst is seen by, and when it looks.
+
+    `step` guards what may block: it ends a process that hangs in it. Between two looks lies so much event time as
+    `look` says (ms); 0: it looks at every turn.
+    """
 
     health: Health
     showing: Showing
     clock: Clock
     step: Step
+    look: int = 0
 
 
 class Analyst:
@@ -161,6 +168,8 @@ class Analyst:
         decoded = {key: self._decoded(key, value) for key, value in table.items()}
         self._cards = {key: self._cards[key] for key in decoded}
         cards, asked = base.under(decoded), next(iter(inbox.asks), None)
+        if not asked and self._early(kept.memory.policy, champion, cards.values()):
+            return []
         subjects = self._of(champion, cards, [block for _, block in inbox.blocks])
         knows = (champion, *subjects.values(), *cards.values())
         if not (inbox.blocks or asked or self._sayings.due()) and _same(knows, self._knows):
@@ -179,6 +188,14 @@ class Analyst:
         over = expired(cards.values(), done.memory.policy.now, self._terms)
         base.drop(over)
         return over
+
+    def _early(self, last: State, champion: str, cards: Iterable[Card]) -> bool:
+        """Whether event time has not come to the next look: what is seen by then does not hang on our own pace.
+
+        A new version is looked at when it comes: its clock begins then.
+        """
+        span = self._around.look
+        return bool(span) and champion == last.version and event_time(cards) // span <= last.now // span
 
     def _write(self, before: Remembered, done: Turn, asks: int) -> None:
         after = Remembered(done.memory, asks)

@@ -53,21 +53,28 @@ def heard(cards: Iterable[Scorecard], accounts: Iterable[Account], terms: LookTe
     """Put cards and accounts in order, whatever theirs was and however often they came."""
     fitting = [card for card in cards if kept.of(("fits", id(card)), (card,), partial(_fits, terms, card))]
     accounts = list(accounts)
-    marks, offsets = dict[int, int](), dict[int, int]()
+    offsets = dict[int, int]()
     every: list[Scorecard | Account] = [*fitting, *accounts]
     for one in every:
-        marks[one.partition] = max(marks.get(one.partition, one.watermark), one.watermark)
         offsets[one.partition] = max(offsets.get(one.partition, 0), one.offset)
     grouped: dict[tuple[str, bool], list[Pane]] = {}
     for pane in panes(fitting, kept=kept):
         grouped.setdefault((pane.version, pane.shadow), []).append(pane)
     return Heard(
-        now=min(marks.values(), default=0),
+        now=event_time(every),
         offsets={f"journal/{partition}": offsets[partition] for partition in sorted(offsets)},
         versions={key: tuple(found) for key, found in grouped.items()},
         entries=tuple(_entries(accounts, kept)),
         patience=_patience(grouped, terms),
     )
+
+
+def event_time(cards: Iterable[Scorecard | Account]) -> int:
+    """The smallest watermark of the partitions (ms); 0 before anything was heard."""
+    marks = dict[int, int]()
+    for one in cards:
+        marks[one.partition] = max(marks.get(one.partition, one.watermark), one.watermark)
+    return min(marks.values(), default=0)
 
 
 def begin(now: int, terms: LookTerms) -> int:

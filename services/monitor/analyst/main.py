@@ -44,7 +44,9 @@ def main(where: str) -> None:
         spec = w.pipeline.spec
         ledger = _ledger(w)
         names = Topics(topic(spec.name, "scorecards"), topic(spec.name, "errors"), topic(spec.name, "asks"))
-        around = Around(w.health, Showing(w.metrics), w.clock, w.watchdog.step)
+        around = Around(
+            w.health, Showing(w.metrics), w.clock, w.watchdog.step, round(w.settings.monitor.look * 1_000)
+        )  # fmt: skip
         sayings = Sayings(topic(spec.name, "verdicts"), topic(spec.name, "retrain"), w.clock)
         reading = Reading(
             w.group, names.cards, topic(spec.name, "analyst.cards"),
