@@ -30,5 +30,5 @@ def write(folder: Path, seed: int) -> None:
 
 def _labels(source: dict[str, Any], flights: pd.DataFrame) -> pd.DataFrame:
     """What is known at landing; a flight that never landed where it was to has no label."""
-    known = source["_labels"](flights)
+    known: pd.DataFrame = source["_labels"](flights)
     return known.assign(value=flights.loc[known.index, "air_time"].astype("float64"))
