@@ -61,7 +61,7 @@ class Models:
     def learned(self, model: Trained) -> NDArray[np.intp]:
         """Places of the records that it has learned from."""
         rows = self.stream.rows(model.begin, model.until)
-        places: NDArray[np.intp] = np.flatnonzero(self.stream.known[rows] <= model.until) + rows.start
+        places: NDArray[np.intp] = np.flatnonzero(self.stream.ripe(rows, model.until)) + rows.start
         return places
 
     def answers(self, model: Trained, rows: slice) -> Values:
@@ -71,6 +71,14 @@ class Models:
             begin, known = self._answered(model, rows)
         self._answers[model] = begin, known
         return known[rows.start - begin : rows.stop - begin]
+
+    def refused(self, model: Trained) -> str:
+        """Why a training would refuse its data: nothing is left beside its holdout; empty: it would not."""
+        try:
+            self._split(self.learned(model))
+        except DataRefused as error:
+            return str(error)
+        return ""
 
     def held(self, model: Trained) -> Held:
         """What a training learns from its own holdout: a model of its early records, judged on its last ones."""
@@ -83,14 +91,19 @@ class Models:
 
     def _judged(self, model: Trained) -> Held:
         stream, spec, places = self.stream, self.stream.spec, self.learned(model)
-        try:
-            early, late = by_time(stream.times[places], spec.history.holdout, horizon_ms(spec))
-        except DataRefused:
+        if self.refused(model):
             return Held()
+        early, late = self._split(places)
         y = self._targets(model, places)
         raw = predict(self._fit(places[early], y[early]), stream.matrix[places[late]])
         shown = skill(self._made(raw), y[late], blocks_of(stream, places[late]), least=LEAST_SKILL)
         return Held(baselines_of(spec, Post(target=spec.model.target), raw, y[late]), shown)
+
+    def _split(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        spec = self.stream.spec
+        if not len(places):
+            raise DataRefused("training data: no records")
+        return by_time(self.stream.times[places], spec.history.holdout, horizon_ms(spec))
 
     def _targets(self, model: Trained, places: NDArray[np.intp]) -> Values:
         y = self.stream.y[places]
@@ -106,22 +119,23 @@ class Models:
         end = ahead if rows.stop <= ahead else len(stream)  # one that is not replaced soon may never be
         raw = predict(fitted, stream.matrix[begin:end])
         file = self._file(model, "npy")
-        np.save(file.with_suffix(".part.npy"), raw[:, 1] if stream.spec.task == "binary" else raw)
+        kept = raw[:, 1] if stream.spec.task == "binary" else raw
+        np.save(file.with_suffix(".part.npy"), kept)
         file.with_suffix(".part.npy").replace(file.with_name(f"{file.stem}-{begin}.npy"))
-        return begin, self._made(raw)
+        return begin, self._made(kept)
 
     def _stored(self, model: Trained) -> tuple[int, Values] | None:
         file = self._file(model, "npy")
         found = sorted(file.parent.glob(f"{file.stem}-*.npy"), key=lambda one: one.stat().st_size)
         if not found:
             return None
-        raw = np.load(found[-1])
-        both = np.column_stack([1 - raw, raw]) if self.stream.spec.task == "binary" and raw.ndim == 1 else raw
-        return int(found[-1].stem.rpartition("-")[2]), self._made(both)
+        return int(found[-1].stem.rpartition("-")[2]), self._made(np.load(found[-1]))
 
     def _made(self, raw: Values) -> Values:
+        """What the estimator said as answers; of two classes the second is kept."""
         spec = self.stream.spec
-        return answered(spec, Post(target=spec.model.target), raw.astype(np.float64))
+        whole = np.column_stack([1 - raw, raw]) if spec.task == "binary" and raw.ndim == 1 else raw
+        return answered(spec, Post(target=spec.model.target), whole.astype(np.float64))
 
     def _fit(self, places: NDArray[np.intp], y: Values) -> object:
         stream = self.stream

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from services.monitor.analyst import alarms, policy
+from services.monitor.analyst.fold import Alarm
 from services.monitor.analyst.policy_state import Evidence, State
 from services.monitor.analyst.rises import of_errors
 from services.monitor.analyst.terms import LookTerms, terms_of
@@ -25,25 +26,36 @@ Mode = Literal["declared", "none"]
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One fit: when (ms), why, by which request, whether it was let through, and what was said against it."""
+    """One fit: when (ms), why, by which request, whether it was let through, and what was said against it.
+
+    `window` and `number` as of its `Fit`; `figures` are the gate's, None without one.
+    """
 
     at: int
     kind: Kind
     trigger: str
     request: str
     promoted: bool
+    window: int | None = None
+    number: int = 0
     reasons: tuple[str, ...] = ()
+    figures: GateFigures | None = None
     shuffled_refused: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A run with everything that was decided; `alarms` counts those that the detectors raised."""
+    """A run with everything that was decided; `raised` are the detectors' alarms, on whichever version."""
 
     run: Run
     acts: tuple[Act, ...]
     requests: tuple[RetrainRequest, ...]
-    alarms: int
+    raised: tuple[Alarm, ...]
+
+    @property
+    def alarms(self) -> int:
+        """How many there were."""
+        return len(self.raised)
 
     def retrains(self, *kinds: Kind) -> int:
         """Refits that were let through; of these kinds, if any are named."""
@@ -72,7 +84,7 @@ class _Play:
     said: list[Values] = field(default_factory=list)
     state: State = field(default_factory=State)
     schedule: Schedule = field(default_factory=Schedule)
-    alarms: int = 0
+    raised: list[Alarm] = field(default_factory=list)
     versions: int = 0
 
     def run(self, phase: int) -> Told:
@@ -96,7 +108,9 @@ class _Play:
             self.said.append(answers)
         self._count(watcher)
         retrains = sum(act.promoted for act in self.acts)
-        return Told(Run(np.concatenate(self.said), retrains), tuple(self.acts), tuple(self.requests), self.alarms)
+        return Told(
+            Run(np.concatenate(self.said), retrains), tuple(self.acts), tuple(self.requests), tuple(self.raised)
+        )
 
     def _begin(self, now: int, terms: LookTerms) -> None:
         """The first look at a version, of which nothing is known yet."""
@@ -125,12 +139,12 @@ class _Play:
 
     def _judged(self, fit: Fit, trigger: str, champion: Trained, now: int, planned: ScheduleTerms) -> bool:
         """Let the gate judge a candidate; whether the fit comes into force."""
-        figures = _challenged(self.models, fit, champion, now) if self.gate == "declared" else None
+        figures = challenged(self.models, fit, champion, now) if self.gate == "declared" else None
         passed = figures is None or figures.passed
-        twin = _challenged(self.models, fit, champion, now, shuffled=True) if self.shuffled else None
+        twin = challenged(self.models, fit, champion, now, shuffled=True) if self.shuffled else None
         self.acts.append(Act(
-            at=now, kind=fit.kind, trigger=trigger, request=fit.cause, promoted=passed,
-            reasons=() if figures is None else figures.reasons,
+            at=now, kind=fit.kind, trigger=trigger, request=fit.cause, promoted=passed, window=fit.window,
+            number=fit.number, reasons=() if figures is None else figures.reasons, figures=figures,
             shuffled_refused=None if twin is None else not twin.passed,
         ))  # fmt: skip
         self.schedule = refitted(self.schedule, fit, now, planned, promoted=passed)
@@ -142,25 +156,30 @@ class _Play:
         return Watcher(self.models.stream, f"v{self.versions}", watched, terms)
 
     def _count(self, watcher: Watcher) -> None:
-        self.alarms += len(watcher.watch.state.alarms)
+        self.raised += watcher.watch.state.alarms
 
 
-def _challenged(models: Models, fit: Fit, champion: Trained, now: int, *, shuffled: bool = False) -> GateFigures:
+def challenged(models: Models, fit: Fit, champion: Trained, now: int, *, shuffled: bool = False) -> GateFigures:
     """The gate's figures: of a candidate as it could have been trained `holdout` ago, on what neither has learned."""
     stream, gate = models.stream, models.stream.spec.retraining.gate
-    begin = of_window(stream, now, fit.window).begin
-    held = round(gate.holdout * 1_000)
-    candidate = Trained(begin - held if fit.window is not None else begin, now - held, shuffled)
+    # A candidate of before a rise gains nothing from a short window: that is for the refit, which knows the change.
+    window = schedule_terms(stream.spec).window if fit.kind == "alarm" else fit.window
+    then = of_window(stream, now - round(gate.holdout * 1_000), window)
+    candidate, refit = (
+        msgspec.structs.replace(one, shuffled=shuffled) for one in (then, of_window(stream, now, fit.window))
+    )
     unlearned = max(_behind(models, candidate), _behind(models, champion))
     rows = slice(unlearned, max(stream.rows(0, now).stop, unlearned))
-    places = np.arange(rows.start, rows.stop)[stream.known[rows] <= now]
+    places = np.arange(rows.start, rows.stop)[stream.ripe(rows, now)]
     y, blocks = stream.y[places], blocks_of(stream, places)
     theirs, mine = (models.answers(model, rows)[places - rows.start] for model in (champion, candidate))
     skills = {"after both trainings": skill(mine, y, blocks)}
     if not skills["after both trainings"].shown and (own := models.held(candidate).skill) is not None:
         skills["its own holdout"] = own
     metric = stream.spec.model.metric or ""
-    return judge(losses(theirs, y, metric), losses(mine, y, metric), blocks, {}, gate.mode, gate.errors, skills=skills)
+    found = judge(losses(theirs, y, metric), losses(mine, y, metric), blocks, {}, gate.mode, gate.errors, skills=skills)
+    refused = tuple(filter(None, [models.refused(candidate) or models.refused(refit)]))
+    return msgspec.structs.replace(found, passed=False, reasons=(*refused, *found.reasons)) if refused else found
 
 
 def _behind(models: Models, model: Trained) -> int:

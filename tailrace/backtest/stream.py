@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.retrainer.dataset import Files, bound, load_dataset
+from services.retrainer.folds import horizon_ms
 from services.retrainer.tables import table
 from shared.adapters.history import history_files
 from shared.adapters.pipeline_yaml import Pipeline, load_pipeline
@@ -36,7 +37,9 @@ class Stream:
     """n labelled records in order of event time; all times in ms.
 
     `known` is when a label is known, `partitions` where its entity belongs. A look is taken, and may change the model,
-    at `first` and every `step` after it; the first model is of what lies before.
+    at `first` and every `step` after it; the first model is of what lies before. A record that is younger than `wait`
+    teaches nothing and judges nobody: until then only its quick labels are known, which are no fair sample; None:
+    `labels.horizon`, as in the running system.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Stream:
     partitions: NDArray[np.int8]
     first: int
     step: int = DAY
+    wait: int | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -62,6 +66,12 @@ class Stream:
         """Places of the records of [begin, until)."""
         return slice(*(int(place) for place in np.searchsorted(self.times, [begin, until])))
 
+    def ripe(self, places: slice | NDArray[np.intp], now: int) -> NDArray[np.bool_]:
+        """Which of these records count at a moment (ms): their labels are known, and had all of their time to come."""
+        wait = horizon_ms(self.spec) if self.wait is None else self.wait
+        found: NDArray[np.bool_] = (self.known[places] <= now) & (self.times[places] + wait <= now)
+        return found
+
     def fingerprint(self) -> str:
         """Of everything that a model's answers depend on."""
         spec, model = self.spec, self.spec.model
@@ -70,18 +80,19 @@ class Stream:
             *(model.estimator, sorted(model.parameters.items()), model.numeric, model.category, model.impute),
             *(model.target, model.seed, spec.history.holdout, spec.monitoring.within, spec.retraining.gate.block),
         )
-        found = blake2b(repr(said).encode())
+        found = blake2b(repr(said if self.wait is not None else (*said, "ripe")).encode())
         for column in (self.matrix, self.y, self.times, self.known):
             found.update(np.ascontiguousarray(column).tobytes())
         return found.hexdigest()[:16]
 
 
 def delayed(stream: Stream, delay: int) -> Stream:
-    """The same stream, no label of which is known sooner than so long after its record (ms).
+    """The same stream, no label of which is known sooner than so long after its record (ms), nor waited for longer.
 
     It begins to be played so much later, when the first model's labels are known.
     """
-    return replace(stream, known=np.maximum(stream.known, stream.times + delay), first=stream.first + delay)
+    known = np.maximum(stream.known, stream.times + delay)
+    return replace(stream, known=known, first=stream.first + delay, wait=delay)
 
 
 def of_pipeline(path: str, cache: Path, say: Say) -> Stream:

@@ -28,6 +28,7 @@ from tailrace.backtest.text import table
 from tailrace.cli.backtest import register
 
 WINDOW, DAYS, A_DAY, CHANGE = 6, 36, 800, 18  # days, days, records, the day on which the answer turns over in part
+SHORT = 3  # days
 NUMBERS = {"x0": {"type": "number"}, "x1": {"type": "number"}}
 TREE: dict[str, Any] = {
     "schema": 1, "name": "tiny", "title": "A line that turns", "task": "binary",
@@ -39,8 +40,8 @@ TREE: dict[str, Any] = {
     "labels": {"horizon": "1d", "classes": ["no", "yes"], "positive": "yes"},
     "model": {"estimator": "sklearn.linear_model.LogisticRegression", "parameters": {"C": 1.0}},
     "retraining": {
-        "window": "6d", "every": None, "alarm_period": "3d", "cooldown": "1d", "follow_ups": ["2d", "4d", "8d"],
-        "gate": {"holdout": "2d"},
+        "window": "6d", "short": SHORT / WINDOW, "every": None, "alarm_period": "3d", "cooldown": "1d",
+        "follow_ups": ["2d", "4d", "8d"], "gate": {"holdout": "2d"},
     },
     "partitions": 1,
 }  # fmt: skip
@@ -127,9 +128,32 @@ def test_ours_answers_by_the_models_that_it_says(models: Models) -> None:
     assert CHANGE < first <= CHANGE + 5
     assert [act.kind for act in told.acts][:4] == ["alarm", "follow_up", "follow_up", "follow_up"]
     assert list(days)[:4] == [first, first + 2, first + 4, first + 8]
-    taken = {day: 2 if act.kind == "alarm" else WINDOW for day, act in days.items() if act.promoted}
+    taken = {day: SHORT if act.kind == "alarm" else WINDOW for day, act in days.items() if act.promoted}
     assert told.run.retrains == len(taken)
     assert _again(taken) == pytest.approx(told.run.figures(scored(models)).loss, abs=1e-6)
+
+
+def test_an_alarms_candidate_learned_the_whole_window(models: Models) -> None:
+    """What the gate says of an alarm's candidate is what other code says of a model of six days, not of three."""
+    act = ours(models).acts[0]
+    assert ("alarm", SHORT * DAY, True) == (act.kind, act.window, act.promoted)
+    day = (act.at - BEGIN) // DAY
+    x, y = _made(1)
+
+    def losses(begin: int, until: int) -> NDArray[np.float64]:
+        """Of a model of those days' labels, as known then, on all that came true by the alarm."""
+        known = slice(begin * A_DAY, (until - 1) * A_DAY + 1)
+        model = LogisticRegression(C=1.0).fit(x[known], y[known])
+        judged = slice((day - 3) * A_DAY + 1, (day - 1) * A_DAY + 1)
+        said: NDArray[np.float64] = model.predict_proba(x[judged])[np.arange(2 * A_DAY), y[judged].astype(int)]
+        return -np.log(np.maximum(said, 2.0**-20))
+
+    champion = losses(0, WINDOW + 1)
+    assert act.figures is not None
+    assert 2 * A_DAY == act.figures.whole.labels
+    expected = float((losses(day - 2 - WINDOW, day - 2) - champion).mean())
+    assert expected == pytest.approx(act.figures.whole.difference, abs=1e-6)
+    assert expected != pytest.approx(float((losses(day - 2 - SHORT, day - 2) - champion).mean()), abs=1e-3)
 
 
 def test_the_same_stream_gives_the_same_decisions(models: Models, tmp_path: Path) -> None:
