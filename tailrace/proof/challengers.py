@@ -30,7 +30,7 @@ from tailrace.proof.challengers_forge import trainer, versions_of
 from tailrace.proof.challengers_plan import GOOD, Request, changes
 from tailrace.proof.challengers_trial import Trial
 from tailrace.proof.challengers_verdict import Row, Verdict
-from tailrace.proof.challengers_worker import FAULTS
+from tailrace.proof.challengers_worker import FAULTS, SHARE
 from tailrace.proof.gathered import save
 from tailrace.proof.scene import Say, Scene, scene
 from tailrace.stack.cache import cache_folder
@@ -40,6 +40,7 @@ from tailrace.stack.services import SERVICE_PROGRAMS, Order
 
 READY_S, SETTLE_S, DRAIN_S = 120.0, 60.0, 120.0
 AFTER_S = 3.0  # that the champion scores alone at the end
+LETGO_S = 2.0  # after a revocation, in which what was in hand may still be written
 _POLL_S = 0.1
 _OWN = {"services.scorer.main": "scorer", "services.scorer.shadow.main": "shadow"}
 _WORKER = "tailrace.proof.challengers_worker"
@@ -115,7 +116,8 @@ class Run:
         bad = {kind.name for kind in self._request.kinds if kind.where == "worker"}
         faults = {version: kind for version, kind in self._versions.items() if kind in bad}
         env = {FAULTS: msgspec.json.encode(faults).decode()}
-        return [_wrapped(program, env) for program in SERVICE_PROGRAMS[service](order)]
+        programs = SERVICE_PROGRAMS[service](order)
+        return [_wrapped(program, {**env, SHARE: str(len(programs))}) for program in programs]
 
     def _try(self, control: RolloutControl, version: str, kind: str) -> None:
         """One challenger, from its alias to its end; then everything is as before, or it is the champion."""
@@ -206,7 +208,7 @@ class Run:
     def _row(self, books: Books, trial: Trial, first: int, last: int) -> Row:
         version, ended = trial.version, trial.ended or trial.began
         late = max(books.last.get(version, 0) - ended, 0) / 1000 if trial.end == "rolled back" else 0.0
-        letters = sum(trial.began <= at <= ended + SETTLE_S * 1000 for at in books.letters) if trial.ended else 0
+        letters = sum(trial.began <= at <= ended + LETGO_S * 1000 for at in books.letters) if trial.ended else 0
         return Row(
             name=self._versions[version],
             version=version,

@@ -37,8 +37,8 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("nan-after-a-while", "worker", "answers NaN after its first 1,000 records in a worker"),
-    Kind("slow-after-1000", "worker", "takes 2 ms a record after its first 1,000 in a worker"),
+    Kind("nan-after-a-while", "worker", "answers NaN after its first 1,000 records"),
+    Kind("slow-after-1000", "worker", "takes 20 ms a record after its first 1,000"),
     Kind("memory-leak", "worker", "keeps 1 MB a record, up to 1.5 GB"),
     Kind("classes-swapped", "model", "learnt late for on time, and on time for late"),
     Kind("slice-biased", "model", "half of one slice's labels were wrong when it learnt"),

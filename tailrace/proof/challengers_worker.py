@@ -1,7 +1,8 @@
 """A scorer of the proof: `python -m tailrace.proof.challengers_worker scorer|shadow PIPELINE`. The real wiring.
 
 Models are plain data, so what goes wrong after a while is put in where a bundle becomes a runtime. PROOF_FAULTS says
-which version is bad how: `{"5": "memory-leak"}`. No service has a branch for proofs.
+which version is bad how: `{"5": "memory-leak"}`; PROOF_SHARE how many workers there are of this kind, who share the
+records after which it begins. No service has a branch for proofs.
 """
 
 import os
@@ -26,9 +27,9 @@ from shared.core.ports import Runtime
 from shared.runtime.runtimes import load_runtime
 from shared.runtime.worker import exit_code
 
-FAULTS = "PROOF_FAULTS"
-WHILE = 1_000  # records
-SLOW = 0.002  # s a record
+FAULTS, SHARE = "PROOF_FAULTS", "PROOF_SHARE"
+WHILE = 1_000  # records, over all workers
+SLOW = 0.02  # s a record
 MEGABYTE, MOST = 1 << 20, 1_500  # a record; and what is kept at most, so that a proof does not end its machine
 
 
@@ -67,16 +68,17 @@ class Failing:
     Args:
         inner: the good model.
         fault: what becomes of it.
+        well: records that it scores before.
     """
 
-    def __init__(self, inner: Runtime, fault: str) -> None:
-        self._inner, self._fault, self._n = inner, fault, 0
+    def __init__(self, inner: Runtime, fault: str, well: int) -> None:
+        self._inner, self._fault, self._well, self._n = inner, fault, well, 0
         self._leak = Leak() if fault == "memory-leak" else None
 
     def predict(self, matrix: Any) -> Any:
         """See `Runtime`."""
         self._n += len(matrix)
-        late = self._n > WHILE
+        late = self._n > self._well
         if self._fault == "slow-after-1000" and late:
             time.sleep(SLOW * len(matrix))
         if self._leak is not None:
@@ -85,13 +87,15 @@ class Failing:
         return np.full_like(said, np.nan) if self._fault == "nan-after-a-while" and late else said
 
 
-def loading(faults: dict[str, str], load: Callable[[RuntimeName, Path], Runtime]) -> Callable[..., Runtime]:
-    """`load`, whose models of these versions fail."""
+def loading(
+    faults: dict[str, str], load: Callable[[RuntimeName, Path], Runtime], well: int = WHILE
+) -> Callable[..., Runtime]:
+    """`load`, whose models of these versions fail after `well` records."""
 
     def loaded(runtime: RuntimeName, folder: Path) -> Runtime:
         made = load(runtime, folder)
         version = parse_manifest((folder / MANIFEST).read_bytes()).version
-        return Failing(made, faults[version]) if version in faults else made
+        return Failing(made, faults[version], well) if version in faults else made
 
     return loaded
 
@@ -99,7 +103,8 @@ def loading(faults: dict[str, str], load: Callable[[RuntimeName, Path], Runtime]
 def run(role: str, pipeline: str) -> None:
     """Be a scorer or a shadow worker of one pipeline until told to stop."""
     faults = msgspec.json.decode(os.environ.get(FAULTS, "{}"), type=dict[str, str])
-    seam: dict[str, Any] = {"load_runtime": loading(faults, load_runtime)}
+    well = WHILE // int(os.environ.get(SHARE, "1"))
+    seam: dict[str, Any] = {"load_runtime": loading(faults, load_runtime, well)}
     vars(models).update(seam)  # the process is ours alone
     (shadow.main if role == "shadow" else scorer.main)(pipeline)
 

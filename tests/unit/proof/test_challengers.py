@@ -66,7 +66,7 @@ def test_each_fault_begins_when_it_should(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("tailrace.proof.challengers_worker.time.sleep", slept.append)
     monkeypatch.setattr(worker, "MEGABYTE", 1)
     first, more = np.zeros((1_000, 3)), np.zeros((10, 3))
-    nan, slow, leak = (worker.Failing(Half(), k.name) for k in KINDS if k.where == "worker")
+    nan, slow, leak = (worker.Failing(Half(), k.name, 1_000) for k in KINDS if k.where == "worker")
     assert np.isfinite(nan.predict(first)).all()
     assert np.isnan(nan.predict(more)).all()
     slow.predict(first)
