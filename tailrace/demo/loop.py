@@ -50,7 +50,10 @@ class Loop:
     def take(self, news: News) -> None:
         """Take in what came. What cannot be read is left out: whose topic it is reports it."""
         for request in _decoded(news.retrain, _request):
+            again = request.trigger == "schedule" and bool(self.requests)  # a clock that strikes is news once
             self.requests.setdefault(request.id, request)
+            if again:
+                continue
             reason = next((r for verdict in request.reasons for r in verdict.reasons), "")
             self._once(
                 "request", request.id, f"{day(request.at)}: retraining is asked for ({request.trigger}: {reason})"

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from services.monitor.analyst.panes import Pane
 from services.monitor.analyst.quality import Measured, quality
 from shared.core.errors import UserError
@@ -98,7 +100,8 @@ class Watched:
 
     def _month(self, panes: Sequence[Pane]) -> Month:
         spec = self._spec
-        found = quality(panes, spec.task, len(spec.labels.classes), spec.monitoring.within)
+        answered = [msgspec.structs.replace(pane, version="") for pane in panes]  # by whichever version
+        found = quality(answered, spec.task, len(spec.labels.classes), spec.monitoring.within)
         said = {name: found.figures.get(name, Measured(name, 0)) for name in shown(spec)}
         return Month(
             predictions=found.observed,

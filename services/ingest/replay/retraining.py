@@ -61,12 +61,7 @@ class RetrainingGate:
         self._table = RolloutTable()
         self._ended: dict[str, str] = {}  # trainings that are over: the version that came of each
         self._asked, self._heard = float("-inf"), clock.monotonic()
-        self._waits = False
-
-    @property
-    def over(self) -> bool:
-        """Whether all that was to be waited for has come."""
-        return len(self._ended) >= self._most and not self._coming()
+        self._waits = self._over = False
 
     def shut(self, time: int) -> str:
         """Why records of this event time (ms) must wait; empty: they need not.
@@ -74,14 +69,17 @@ class RetrainingGate:
         Raises:
             Unavailable: the broker does not answer.
         """
+        if self._over:
+            return ""
         now = self._clock.monotonic()
         if now - self._asked >= ASK_EVERY:
             self._asked = now
             self._take()
         if self._looked is None:
             self._looked = time  # the monitor has said nothing yet: its first words are waited for from here
-        opened = "" if self.over else self._open()
-        why = opened or ("" if self.over else self._behind(time))
+        self._over = len(self._ended) >= self._most and not self._coming()
+        opened = "" if self._over else self._open()
+        why = opened or ("" if self._over else self._behind(time))
         if why and not self._waits:
             self._heard = now
         self._waits = bool(why)

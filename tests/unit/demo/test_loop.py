@@ -96,6 +96,18 @@ def test_each_event_is_said_once() -> None:
     assert one.changes()[-1].offsets == {0: 100, 1: 101}
 
 
+def test_a_clock_that_strikes_again_is_no_news() -> None:
+    """Only its first request is said; one that evidence asks for is said each time."""
+    one, said = loop()
+    alarm = msgspec.structs.replace(request("c"), trigger="loss")
+    one.take(News(retrain=encoded(request("a"), request("b"), alarm)))
+    assert said == [
+        "08 Feb: retraining is asked for (schedule: 7 days)",
+        "08 Feb: retraining is asked for (loss: 7 days)",
+    ]
+    assert len(one.requests) == 3
+
+
 def test_a_canary_that_is_taken_back_leaves_the_champion_in_force() -> None:
     """Its epochs are told as taken back, with the reason, and the champion's is the newest one that acts."""
     one, said = loop()

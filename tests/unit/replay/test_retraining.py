@@ -128,7 +128,7 @@ def test_a_request_holds_until_its_version_came_into_force() -> None:
 
 def test_a_version_behind_another_trial_holds_nothing() -> None:
     """The trial's steps last for so much event time: held back, neither would ever end."""
-    stage = Stage()
+    stage = Stage(trainings=2)
     stage.topics.put("trainings", Book(requests=0), training("done", "2"))
     assert "version 2 is on its way" in stage.shut()
     stage.topics.put("models", Rollout("shop", 4, ref("1"), "active", "", 0, ref("9"), "shadow", 0.0, "trial"))
