@@ -126,7 +126,9 @@ class Retrainer:
             self._book = book
             if whole and self._queue:
                 self._decide()
-            self._advance()
+            # A follow-up may be due at the very moment of a request that is not read yet: that one goes first.
+            if whole or self._known().running is not None:
+                self._advance()
             self._keep()
         except Fenced:
             self._stop()

@@ -4,6 +4,7 @@ At the beginning of each step the analyst looks, a request or a follow-up become
 and what passes is in force at once. Nothing here decides: it only carries what the pure parts say from one to the next.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -117,8 +118,8 @@ class _Play:
         seen = Evidence(pipeline=terms.pipeline, version=f"v{self.versions}", now=now)
         self.state = policy.step(self.state, seen, terms.policy).state
 
-    def _fits(self, now: int, watcher: Watcher, terms: LookTerms, planned: ScheduleTerms) -> list[tuple[Fit, str]]:
-        """What the look at this moment and the schedule make due: a request's fit, else a follow-up."""
+    def _fits(self, now: int, watcher: Watcher, terms: LookTerms, planned: ScheduleTerms) -> Iterator[tuple[Fit, str]]:
+        """What the look at this moment and the schedule make due, each when the one before was judged."""
         found = of_errors(
             watcher.watch, now, self.state.now, binary=terms.task == "binary", lasting=terms.policy.settle,
             window=terms.window,
@@ -133,9 +134,12 @@ class _Play:
             self.requests.append(request)
             self.schedule, fit, _ = asked(self.schedule, request.trigger, request.id, request.at, planned)
             if fit is not None:
-                return [(fit, request.trigger)]
-        self.schedule, fit = due(self.schedule, now, planned)
-        return [] if fit is None else [(fit, "follow_up" if fit.number else "errors")]
+                yield fit, request.trigger
+        while True:
+            self.schedule, fit = due(self.schedule, now, planned)
+            if fit is None:
+                return
+            yield fit, "follow_up" if fit.number else "errors"
 
     def _judged(self, fit: Fit, trigger: str, champion: Trained, now: int, planned: ScheduleTerms) -> bool:
         """Let the gate judge a candidate; whether the fit comes into force."""
