@@ -94,20 +94,38 @@ class Slow:
         return np.zeros(len(matrix))
 
 
+def scored(speeds: Speeds, clock: ManualClock, version: str, seconds: float, calls: int = 5) -> None:
+    """Some calls of a thousand records."""
+    for _ in range(calls):
+        speeds.timed(version, Slow(clock, seconds), np.zeros((1_000, 1)))
+
+
 def test_speeds_are_of_the_last_minute_and_by_version() -> None:
     """Time by records; a version that is gone, or an idle minute, leaves no figure behind."""
     clock = ManualClock()
     speeds = Speeds(clock)
-    speeds.timed("1", Slow(clock, 2e-6), np.zeros((1_000, 1)))
+    scored(speeds, clock, "1", 2e-6)
     assert speeds.told() == {"1": 3.0}
     clock.advance(31)
-    speeds.timed("2", Slow(clock, 10e-6), np.zeros((1_000, 1)))
+    scored(speeds, clock, "2", 10e-6)
     assert speeds.told() == {"1": 3.0, "2": 11.0}
     clock.advance(31)
-    speeds.timed("2", Slow(clock, 10e-6), np.zeros((1_000, 1)))
+    scored(speeds, clock, "2", 10e-6)
     assert speeds.told() == {"2": 11.0}
     clock.advance(61)
     assert speeds.told() == {}
+
+
+def test_one_call_that_was_interrupted_says_nothing_of_a_model() -> None:
+    """Of a few calls nothing is told, but of one that takes a second; of several the slowest is left out."""
+    clock = ManualClock()
+    speeds = Speeds(clock)
+    scored(speeds, clock, "1", 20e-6, calls=1)
+    scored(speeds, clock, "1", 2e-6, calls=3)
+    scored(speeds, clock, "2", 1e-3, calls=1)
+    assert speeds.told() == {"2": 1001.0}
+    scored(speeds, clock, "1", 2e-6, calls=1)
+    assert speeds.told() == {"1": 3.0, "2": 1001.0}
 
 
 def test_a_small_share_does_not_make_a_challenger_look_slow() -> None:
