@@ -80,14 +80,14 @@ class Loop:
         )  # fmt: skip
 
     def changes(self) -> tuple[Change, ...]:
-        """All epochs that came into force or were taken back, in order."""
+        """All epochs that began anywhere, or that the rollout made and did not only announce, in order."""
         return tuple(
             Change(
                 epoch=one.epoch, version=version_of(one), mode=one.mode, share=one.share, state=one.state,
                 reason=one.reason, offsets=dict(sorted(self.began.get(one.epoch, {}).items())),
             )
             for one in sorted(self.epochs.values(), key=lambda one: one.epoch)
-            if one.state != "announced"
+            if one.state != "announced" and (one.plan or self.began.get(one.epoch))
         )  # fmt: skip
 
     def in_force(self) -> str:

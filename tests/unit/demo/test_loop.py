@@ -112,8 +112,11 @@ def test_a_canary_that_is_taken_back_leaves_the_champion_in_force() -> None:
     """Its epochs are told as taken back, with the reason, and the champion's is the newest one that acts."""
     one, said = loop()
     canary = Rollout("shop", 2, ref("1"), "active", "", 0, ref("2"), "canary", 0.25, "trial")
+    ready = Rollout("shop", 4, ref("2"), "revoked")
     one.take(News(models=encoded(Rollout("shop", 1, ref("1"), "active"), canary)))
     one.take(News(models=encoded(msgspec.structs.replace(canary, state="revoked", reason="rolled back (quality)"))))
+    one.take(News(models=encoded(ready), rollouts=encoded(Application(0, 1, 0, "first", "1", 1))))
+    assert [change.epoch for change in one.changes()] == [1, 2]  # epoch 4 was only announced
     assert said == [
         "epoch 2: version 2 scores 25% of the keys",
         "version 2 is taken back: rolled back (quality)",
