@@ -83,7 +83,8 @@ class Loop:
         """All epochs that began anywhere, or that the rollout made and did not only announce, in order."""
         return tuple(
             Change(
-                epoch=one.epoch, version=version_of(one), mode=one.mode, share=one.share, state=one.state,
+                epoch=one.epoch, version=version_of(one), mode=one.mode, share=one.share,
+                state="over" if self._passed(one) else one.state,
                 reason=one.reason, offsets=dict(sorted(self.began.get(one.epoch, {}).items())),
             )
             for one in sorted(self.epochs.values(), key=lambda one: one.epoch)
@@ -123,8 +124,14 @@ class Loop:
         if rollout.state == "active" and rollout.plan:
             self._once("active", str(rollout.epoch), f"epoch {rollout.epoch}: {step_of(rollout)}")
             self._begun(rollout.epoch)
-        elif rollout.state == "revoked" and (known is None or known.state != "revoked"):
+        elif rollout.state == "revoked" and (known is None or known.state != "revoked") and not self._passed(rollout):
             self._once("revoked", version_of(rollout), f"version {version_of(rollout)} is taken back: {rollout.reason}")
+
+    def _passed(self, shadow: Rollout) -> bool:
+        """Whether a shadow is over because its version went on to the next step."""
+        later = (one for one in self.epochs.values() if one.epoch > shadow.epoch and one.state == "active")
+        over = shadow.mode == "shadow" and shadow.state == "revoked"
+        return over and any(version_of(one) == version_of(shadow) for one in later)
 
     def _begun(self, epoch: int) -> None:
         rollout, began = self.epochs.get(epoch), self.began.get(epoch, {})

@@ -124,6 +124,21 @@ def test_a_canary_that_is_taken_back_leaves_the_champion_in_force() -> None:
     assert one.in_force() == "1"
 
 
+def test_a_shadow_that_went_on_is_over_and_not_taken_back() -> None:
+    """Its epoch ends when the canary begins; both stand in the list."""
+    one, said = loop()
+    shadow = Rollout("shop", 2, ref("1"), "active", "", 0, ref("2"), "shadow", 0.0, "trial")
+    canary = Rollout("shop", 3, ref("1"), "active", "", 0, ref("2"), "canary", 0.25, "trial")
+    over = msgspec.structs.replace(shadow, state="revoked", reason="the shadow is over")
+    one.take(News(models=encoded(Rollout("shop", 1, ref("1"), "active"), shadow)))
+    one.take(News(models=encoded(canary, over)))
+    assert said == [
+        "epoch 2: version 2 scores beside version 1, as its shadow",
+        "epoch 3: version 2 scores 25% of the keys",
+    ]
+    assert [(change.epoch, change.state) for change in one.changes()] == [(2, "over"), (3, "active")]
+
+
 def summary(**more: object) -> Summary:
     """A summary of nothing but what is asked for."""
     given = {
