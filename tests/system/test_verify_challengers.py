@@ -13,12 +13,12 @@ import pytest
 
 pytestmark = pytest.mark.system
 COMMAND = "from tailrace.entry import main; main()"
-START, MINUTE, LEARNT, RECORDS = 1_700_000_000_000, 60_000, 3_000, 14_000
+START, MINUTE, LEARNT, RECORDS = 1_700_000_000_000, 60_000, 3_000, 25_000
 FEATURES = ("weight", "volume", "stops")
 
 
 def write_pipeline(home: Path) -> Path:
-    """A crate a minute for ten days, of which a third is clear from its weight; no look-ups, a linear model."""
+    """A crate a minute for seventeen days, late where it is heavy, with noise; no look-ups, a linear model."""
     home.mkdir()
     dice = random.Random(7)
     with (home / "records.csv").open("w", newline="") as file, (home / "labels.jsonl").open("w") as labels:
@@ -53,7 +53,7 @@ def test_the_controller_takes_bad_versions_back(tmp_path: Path) -> None:
     """One that fails after a while and one that says always the same; who was good stays, and nothing is lost."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
     kept |= {name: os.environ[name] for name in ("TAILRACE_CACHE",) if name in os.environ}
-    asked = ("--only", "constant,nan-after-a-while", "--rate", "1000", "--workers", "1", "--json")
+    asked = ("--only", "constant,nan-after-a-while", "--rate", "400", "--workers", "1", "--json")
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, "verify", "challengers", str(write_pipeline(tmp_path / "crates")), *asked],
         capture_output=True, text=True, env=kept | {"TMPDIR": str(tmp_path)}, check=False, timeout=300,
@@ -63,9 +63,9 @@ def test_the_controller_takes_bad_versions_back(tmp_path: Path) -> None:
     assert (said["ok"], said["lost"], said["doubled"], said["left"]) == (True, 0, 0, [])
     assert (said["good"]["end"], said["in_force"]) == ("champion", "2")
     assert said["good"]["steps"] == ["shadow", "canary 30%", "champion"]
-    assert [(row["name"], row["signal"], row["step"]) for row in said["rows"]] == [
-        ("nan-after-a-while", "rejects", "shadow"),
-        ("constant", "answers", "shadow"),
-    ]
+    failing, constant = said["rows"]
+    assert (failing["signal"], failing["step"]) == ("rejects", "shadow")
+    assert (constant["caught"], constant["step"]) == (True, "shadow")
+    assert constant["signal"] in {"answers", "quality"}, "whichever is sure first"
     assert [row["scored"] for row in said["rows"]] == [0, 0], "who is only tried scores nothing that anybody sees"
     assert list(tmp_path.glob("tailrace-*")) == []
