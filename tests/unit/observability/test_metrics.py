@@ -125,7 +125,7 @@ def test_recording_metrics_read_back() -> None:
 
 
 def test_hot_path_makes_no_new_series() -> None:
-    """A counter's series is looked up once: counting again makes no object of the client's, whatever the machine does."""
+    """A counter's series is looked up once: counting again makes no object of the client's."""
     metrics, _ = rendered()
     labels = {"pipeline": "flights", "outcome": "prediction"}
     metrics.count("tailrace_records_total", 1.0, **labels)
