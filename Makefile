@@ -31,7 +31,7 @@ setup-dev: setup  ## the system programs that only some checks need (promtool), 
 	  echo "installing with apt-get: prometheus (for promtool)" >&2; \
 	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
 
-demo: setup  ## the main job on the embedded stack: real flights, a worker killed, the books closed, the monitor looking on
+demo: setup  ## the main job on the embedded stack: real flights, a worker killed, retrained and swapped, the books closed
 	@$(BIN)/tailrace demo --report .tailrace/demo.html $(ARGS)
 
 test: lint unit system  ## everything: lint, types, import contracts, unit and system tests (real Kafka, real Redis)
@@ -48,7 +48,7 @@ unit: setup  ## tests without a broker
 system: setup  ## tests on the embedded stack
 	@$(BIN)/pytest -q --numprocesses 2 --dist loadfile tests/contract tests/system $(ARGS)
 
-verify: setup  ## every promise at full size: delivery and monitor in 3 seeds each, 2 x 100,000 mutated records, the controls (50 min)
+verify: setup  ## every promise at full size: delivery and monitor in 3 seeds each, 2 x 100,000 mutated records, rollouts, the controls (70 min)
 	@$(BIN)/tailrace verify simulation
 	@for pipeline in flights obesity; do $(BIN)/tailrace verify bad-input $$pipeline || exit 1; done
 	@for seed in 1 2 3; do $(BIN)/tailrace verify delivery flights --seed $$seed --broker-kills 3 $(ARGS) || exit 1; done
@@ -56,6 +56,7 @@ verify: setup  ## every promise at full size: delivery and monitor in 3 seeds ea
 	@for seed in 1 2 3; do $(BIN)/tailrace verify monitor flights --seed $$seed || exit 1; done
 	@$(BIN)/tailrace verify rollout flights
 	@$(BIN)/tailrace verify rollback flights
+	@$(BIN)/tailrace verify challengers flights
 	@echo "the controls: here the checker must find what is wrong" >&2
 	@$(BIN)/tailrace verify delivery flights --guarantee at_least_once --records 10000 --kills 5 --freezes 0 --broker-kills 0; \
 	  test $$? -eq 1
