@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-SHORT, FULL = 100_000, 48_000
+SHORT, FULL = 60_000, 48_000
 EACH = 1 << 30  # trainings
 
 
@@ -20,7 +20,7 @@ def demo(
     *,
     pipeline: Annotated[str, typer.Option(help="Folder, pipeline.yaml or name.")] = "flights",
     records: Annotated[
-        int | None, typer.Option(min=100, help="Records to replay.", show_default="100,000; --full: 48,000")
+        int | None, typer.Option(min=100, help="Records to replay.", show_default="60,000; --full: 48,000")
     ] = None,
     rate: Annotated[float, typer.Option(min=0, help="Records a second; 0: as fast as it goes.")] = 6_000.0,
     full: Annotated[
