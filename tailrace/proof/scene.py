@@ -76,7 +76,8 @@ class Scene:
         """Start the traced worker of a slot; returns at once."""
         program = scorers(self._order(slot + 1))[slot]
         argv = tuple("tailrace.proof.worker" if word == "services.scorer.main" else word for word in program.argv)
-        env = {**program.env, "PROOF_TRAIL": str(self.trails), **self.env}
+        # A killed worker leaves its temporary folders behind: they go with the scene.
+        env = {**program.env, "PROOF_TRAIL": str(self.trails), "TMPDIR": str(self.trails), **self.env}
         self.supervisor.start(replace(program, argv=argv, env=env))
 
     def wait_ready(self, *slots: int) -> None:

@@ -192,7 +192,7 @@ def test_a_shadow_scores_beside_the_champion(world: Callable[..., World]) -> Non
         assert all(one[name] == beside[name] for name in ("record", "lookups", "logged"))
     assert w.account().versions == {"1": 800}
     assert heartbeats(w)["shadow-0"].rejects == {}
-    assert heartbeats(w)["shadow-0"].speeds["2"] > 0
+    assert all(speed > 0 for speed in heartbeats(w)["shadow-0"].speeds.values())  # told from a few calls on
     put(w, shadow(w, 2, "revoked"))
     until(lambda: set(heartbeats(w)["shadow-0"].epochs.values()) == {0}, "the shadow to end", 30)
     w.send("records", [record(i) for i in range(800, 900)])

@@ -90,7 +90,7 @@ def test_without_time_and_label_it_still_scores(
     lost = [text.partition(":")[0] for text in json.loads(ended.stdout)["lost"]]
     assert lost == ["no label", "no label", "no time", "no time", "no key"]
 
-    words = ("demo", "--pipeline", name, "--records", "100", "--workers", "1", "--no-kill", "--json")
+    words = ("demo", "--pipeline", name, "--records", "100", "--workers", "1", "--no-kill", "--wait", "0", "--json")
     played = tailrace(tmp_path, *words, **servers)
 
     assert played.returncode == 0, played.stderr
