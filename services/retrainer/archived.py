@@ -23,7 +23,8 @@ from shared.core.bundle_checks import classes_of
 from shared.core.codec import RecordCodec, Row
 from shared.core.errors import Invalid
 from shared.core.features import STALE
-from shared.core.pipeline import FieldSpec, LookupSpec, PipelineSpec
+from shared.core.left import as_left
+from shared.core.pipeline import LookupSpec, PipelineSpec
 from shared.core.ports import Found
 from shared.core.records import Prediction
 
@@ -170,7 +171,7 @@ def _records(
     spec: PipelineSpec, codec: RecordCodec, rows: Table
 ) -> tuple[list[Row], NDArray[np.int64], dict[str, int]]:
     """The records as rows, which of them (and of their labels) still fit the pipeline, and why the others do not."""
-    reader = RecordCodec(_as_left(spec)) if spec.privacy.drop or spec.privacy.hash else codec
+    reader = RecordCodec(as_left(spec)) if spec.privacy.drop or spec.privacy.hash else codec
     decoded: list[Row] = []
     fit: list[int] = []
     refused: Counter[str] = Counter()
@@ -187,23 +188,6 @@ def _records(
         else:
             refused["label"] += 1
     return decoded, np.array(fit, dtype=np.int64), dict(refused)
-
-
-def _as_left(spec: PipelineSpec) -> PipelineSpec:
-    """The pipeline with the record as the scorer left it: without its dropped fields, with hashes for hashed ones."""
-    fields = {
-        name: _left(field, dropped=name in spec.privacy.drop, hashed=name in spec.privacy.hash)
-        for name, field in spec.record.fields.items()
-    }
-    return msgspec.structs.replace(spec, record=msgspec.structs.replace(spec.record, fields=fields))
-
-
-def _left(field: FieldSpec, *, dropped: bool, hashed: bool) -> FieldSpec:
-    if dropped:
-        return msgspec.structs.replace(field, required=False)
-    if hashed:
-        return FieldSpec(type="string", required=field.required, nullable=field.nullable)
-    return field
 
 
 def _targets(spec: PipelineSpec, rows: Table) -> NDArray[np.float64]:

@@ -14,8 +14,9 @@ from services.monitor.observer.entries import Looked
 from shared.core.bundle import Column
 from shared.core.codec import RecordCodec, Row
 from shared.core.features import FeatureBuilder
+from shared.core.left import narrowed
 from shared.core.monitor_records import FeatureCounts
-from shared.core.pipeline import FieldSpec, PipelineSpec
+from shared.core.pipeline import PipelineSpec
 from shared.core.ports import Found
 from shared.core.reference import Reference
 
@@ -43,7 +44,7 @@ class Describer:
     def __init__(self, spec: PipelineSpec, profiles: Profiles) -> None:
         self._spec, self._profiles = spec, profiles
         wanted = {f.source for f in spec.features if not f.lookup} | set(spec.monitoring.slices)
-        self._codec = RecordCodec(_narrow(spec, wanted))
+        self._codec = RecordCodec(narrowed(spec, wanted))
         self.row_type = self._codec.row_type
         """Of a record, as far as features and slices need it."""
         self._cuts = [tuple(cuts) for cuts in spec.monitoring.slices.values()]
@@ -140,15 +141,3 @@ def _placer(cuts: tuple[Any, ...]) -> Callable[[Any], int]:
             places[value] = places[word]
     others = len(cuts)
     return lambda value: places.get(value, others)
-
-
-def _narrow(spec: PipelineSpec, wanted: set[str]) -> PipelineSpec:
-    """The pipeline with a record of these fields alone, as a scorer has let them pass: no bounds are asked again."""
-    fields = {
-        name: msgspec.structs.replace(field, minimum=None, maximum=None, max_length=1 << 30, out_of_range="flag")
-        for name, field in spec.record.fields.items()
-        if name in wanted
-    } or {"none": FieldSpec(type="boolean", required=False)}
-    one = next(iter(fields))  # a codec asks who names the record, which nobody reads here
-    record = msgspec.structs.replace(spec.record, fields=fields, id=one, key=one, event_time=one, extra="ignore")
-    return msgspec.structs.replace(spec, record=record)

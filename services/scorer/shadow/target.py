@@ -7,7 +7,8 @@ from services.scorer.step import Scoring
 from shared.core.codec import RecordCodec, Row
 from shared.core.errors import Unavailable
 from shared.core.features import FeatureBuilder
-from shared.core.pipeline import FieldSpec, PipelineSpec
+from shared.core.left import narrowed
+from shared.core.pipeline import PipelineSpec
 from shared.core.records import Rollout
 from shared.core.rollout import RolloutTable
 from shared.core.scoring import Version
@@ -100,11 +101,4 @@ def journalled(spec: PipelineSpec) -> PipelineSpec:
     Personal fields are gone from there, and no feature is one; no bounds are asked again.
     """
     wanted = {feature.source for feature in spec.features if not feature.lookup}
-    fields = {
-        name: msgspec.structs.replace(field, minimum=None, maximum=None, max_length=1 << 30, out_of_range="flag")
-        for name, field in spec.record.fields.items()
-        if name in wanted
-    } or {"none": FieldSpec(type="boolean", required=False)}
-    one = next(iter(fields))  # a codec asks who names the record, which nobody reads here
-    record = msgspec.structs.replace(spec.record, fields=fields, id=one, key=one, event_time=one, extra="ignore")
-    return msgspec.structs.replace(spec, record=record)
+    return narrowed(spec, wanted)
