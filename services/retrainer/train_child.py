@@ -22,6 +22,7 @@ from services.retrainer.trainer import Around, train_once
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.errors import TailraceError
 from shared.core.pipeline import PipelineSpec
+from shared.runtime.background import give_way
 from shared.runtime.clock import SystemClock
 from shared.runtime.model_files import state_folder
 from shared.runtime.settings import load_settings
@@ -86,6 +87,7 @@ def run(order: Order, out: int, mark: Callable[[str], None] = lambda _: None) ->
 def main(mark: Callable[[str], None] = lambda _: None) -> int:
     """Read the order, limit this process, train, write the answer."""
     end_with(int(os.environ["TAILRACE_TRAINER_PARENT"]))
+    give_way()
     order = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Order)
     limits = load_pipeline(order.pipeline).spec.retraining.limits
     limit(limits.memory_mb, limits.time)

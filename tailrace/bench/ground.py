@@ -19,7 +19,7 @@ from tailrace.bench.material import FEATURES, FIELDS, GROUP, Kind, Variant, make
 from tailrace.bench.pin import on_core
 from tailrace.bench.runner import Runner
 from tailrace.stack.program import Program
-from tailrace.stack.services import Order, scorers
+from tailrace.stack.services import Order, scorers, shadow
 from tailrace.stack.topics import ensure_topics
 
 BARE_LOOP = Path(__file__).parents[2] / "benchmarks" / "bare_loop.py"
@@ -67,10 +67,13 @@ class Ground:
         """That of our workers."""
         return f"tailrace.{self.kind.name}.scorer"
 
+    def shadow(self, variant: Variant) -> list[Program]:
+        """The worker that scores the journal with a challenger, not pinned."""
+        return shadow(self._order(variant, 1))
+
     def workers(self, variant: Variant, n: int) -> list[Program]:
         """Several of our workers, not pinned."""
-        stack, folder = self.runner.stack, self._folder(variant)
-        made = scorers(Order(folder, stack.endpoints, stack.state.path, n, stack.port))
+        made = scorers(self._order(variant, n))
         return [replace(one, env={**one.env, "TAILRACE_REDIS__TIMEOUT": _LOOKUP_TIMEOUT_S}) for one in made]
 
     def bare(self, variant: Variant, gather: float = 0.05) -> Side:
@@ -112,6 +115,10 @@ class Ground:
         parts = [TopicPartition(name, p, OFFSET_END) for name in topics for p in range(self.kind.partitions)]
         for answer in client.delete_records(parts).values():
             answer.result(30)
+
+    def _order(self, variant: Variant, n: int) -> Order:
+        stack = self.runner.stack
+        return Order(self._folder(variant), stack.endpoints, stack.state.path, n, stack.port)
 
     def _folder(self, variant: Variant) -> Path:
         folder = self.home / f"{self.kind.name}-{variant.guarantee}-{variant.sample:g}"

@@ -71,8 +71,8 @@ def measure(folder: Path, *, rate: float, seconds: float, repeat: int, pin: bool
             for way, variant in WAYS.items():
                 for who, side in _sides(ground, variant):
                     to_stderr(f"round {turn + 1}: {who}, {way}")
-                    seen.setdefault((who, way), []).append(_round(ground, side, who, rate, seconds))
-        return _result({key: _middle(f"{key[0]}, {key[1]}", rows) for key, rows in seen.items()}, rate, seconds, core)
+                    seen.setdefault((who, way), []).append(round_of(ground, side, who, rate, seconds))
+        return _result({key: middle(f"{key[0]}, {key[1]}", rows) for key, rows in seen.items()}, rate, seconds, core)
 
 
 def _sides(ground: Ground, variant: Variant) -> Sequence[tuple[Who, Side]]:
@@ -80,7 +80,12 @@ def _sides(ground: Ground, variant: Variant) -> Sequence[tuple[Who, Side]]:
     return [("bare loop", ground.bare(variant, gather)), ("tailrace", ground.ours(variant))]
 
 
-def _round(ground: Ground, side: Side, who: str, rate: float, seconds: float) -> Row:
+def round_of(ground: Ground, side: Side, who: str, rate: float, seconds: float) -> Row:
+    """One program for so many seconds (after its warm-up) at a rate (records/s); its records are gone afterwards.
+
+    Raises:
+        UserError: it gave no answer.
+    """
     conf, supervisor = ground.runner.conf, ground.runner.stack.supervisor
     reader, feed = Reader(conf, side.predictions, ground.kind.partitions), Feed(conf, ground.source, lambda _: rate)
     supervisor.start(side.program)
@@ -105,7 +110,8 @@ def _round(ground: Ground, side: Side, who: str, rate: float, seconds: float) ->
     return Row(who, p50, p95, p99, round(rate * seconds))
 
 
-def _middle(name: str, rows: Sequence[Row]) -> Row:
+def middle(name: str, rows: Sequence[Row]) -> Row:
+    """The median of each quantile over several rounds."""
     p50, p95, p99 = (median(getattr(row, quantile) for row in rows) for quantile in WANTED)
     return Row(name, p50, p95, p99, sum(row.n for row in rows))
 

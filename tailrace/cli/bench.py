@@ -133,6 +133,35 @@ def latency(
 
 
 @bench.command()
+def shadow(
+    *,
+    rate: Annotated[float, typer.Option(min=1, help="Records a second.")] = 1_000.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each round, after its warm-up.")] = 20.0,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds; the median of their ratios is printed.")] = 5,
+    pin: Annotated[bool, typer.Option(help="Give the scorer a core to itself, and all else the others.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure ms from send to readable for the champion alone, and with a challenger scoring beside it as a shadow.
+
+    By turns, with observations, exactly once. Exit code 1 if the median or the 99th of a hundred is above 1.1 times
+    that of the champion alone. On an embedded Kafka of its own, gone at the end.
+
+    Example: `tailrace bench shadow --seconds 5 --repeat 1`
+    """
+    import tempfile  # noqa: PLC0415 - keeps --help fast
+    from pathlib import Path  # noqa: PLC0415 - the same
+
+    from tailrace.bench.shadow import measure, table  # noqa: PLC0415 - the same
+    from tailrace.cli.common import emit  # noqa: PLC0415 - the same
+    from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
+
+    with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
+        result = measure(Path(folder), rate=rate, seconds=seconds, repeat=repeat, pin=pin)
+    emit(result, as_json, lambda: table(result))
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@bench.command()
 def burst(
     out: Annotated[str, typer.Option(help="Folder for the plot (burst.svg) and the figures (burst.json).")] = "burst",
     *,

@@ -21,6 +21,8 @@ from tailrace.bench.burst import measure as measure_burst
 from tailrace.bench.latency import measure as measure_latency
 from tailrace.bench.process import cpu_seconds, measure_run, peak_mb
 from tailrace.bench.same import differences, outputs
+from tailrace.bench.shadow import WANTED as WANTED_SHADOW
+from tailrace.bench.shadow import measure as measure_shadow
 from tailrace.bench.tasks import CASES
 from tailrace.bench.tasks import measure as measure_tasks
 
@@ -108,6 +110,16 @@ def test_latency_has_a_row_for_each_program_and_way(tmp_path: Path) -> None:
     assert [row.name for row in result.rows] == [f"{who}, {way}" for way in ways for who in ("bare loop", "tailrace")]
     assert all(0 < row.p50 <= row.p95 <= row.p99 for row in result.rows)
     assert {way: set(found) for way, found in result.ratios.items()} == {way: {"p50", "p95", "p99"} for way in ways}
+
+
+def test_a_shadow_is_measured_beside_the_champion(tmp_path: Path) -> None:
+    """Two rows with rising quantiles, a ratio for each of them, and a shadow that scored meanwhile."""
+    result = measure_shadow(tmp_path, rate=500, seconds=1, repeat=1, pin=True)
+    assert [row.name for row in result.rows] == ["alone", "beside a shadow"]
+    assert all(0 < row.p50 <= row.p95 <= row.p99 for row in result.rows)
+    assert set(result.ratios) == set(result.range) == {"p50", "p95", "p99"}
+    assert result.ok == (max(result.ratios["p50"], result.ratios["p99"]) <= WANTED_SHADOW)
+    assert result.shadowed > 0
 
 
 def test_a_burst_leaves_figures_and_a_plot(tmp_path: Path) -> None:

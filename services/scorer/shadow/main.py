@@ -19,6 +19,7 @@ from shared.adapters.kafka.begin import begin_at_end
 from shared.adapters.kafka.table import TableReader
 from shared.core.pipeline_base import Duration
 from shared.core.topics import topic
+from shared.runtime.background import give_way
 from shared.runtime.controls import NoControls
 from shared.runtime.follow import RolloutFollower
 from shared.runtime.probe import Probe
@@ -49,6 +50,7 @@ def main(where: str) -> None:
     Raises:
         UserError: the pipeline file, a setting or a time-out is wrong.
     """
+    give_way()
     with worker("shadow", where, checks=("assignment", "model")) as w:
         spec, limits = w.pipeline.spec, w.settings.loop
         journal = topic(spec.name, "journal")
