@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 
 def contest(
     spec: PipelineSpec, settings: Settings, files: Files, part: Part, first: BundleRef, answers: Mapping[str, Said],
-    state: Path, say: Say,
+    clock: float, state: Path, say: Say,
 ) -> dict[str, Contest]:  # fmt: skip
     """Compare the three.
 
@@ -44,6 +44,7 @@ def contest(
         part: what was played, until its last record.
         first: the version that was there at the beginning.
         answers: the committed predictions by id.
+        clock: s between the refits of a plain clock.
         state: the stack's state folder, with the public key; fits are kept in it.
         say: told what takes time.
 
@@ -62,16 +63,17 @@ def contest(
         return {}
     wanted = np.flatnonzero(scored)
     y = known.y[wanted]
-    ours = scores_of(spec, [answers[ids[i]] for i in wanted.tolist()])
+    said = [answers[ids[i]] for i in wanted.tolist()]
+    ours, later = scores_of(spec, said), np.array([one.version != first.version for one in said])
     say("scoring the first version on the same records, offline")
     static = _of_first(spec, codec, settings, first, data, known.index[wanted], state)
     say("refitting at the clock alone, offline")
-    clock, refits = _of_clock(whole, known, data, part, state)
-    told = clock[wanted - int(np.searchsorted(known.times, part.start))]
+    periodically, refits = _of_clock(whole, known, data, part, clock, state)
+    told = periodically[wanted - int(np.searchsorted(known.times, part.start))]
     return {
-        "static": _told(static, y, 0),
-        "closed loop": _told(ours, y, None),
-        "periodic": _told(told, y, refits),
+        "static": _told(static, y, later, 0),
+        "closed loop": _told(ours, y, later, None),
+        "periodic": _told(told, y, later, refits),
     }
 
 
@@ -83,20 +85,30 @@ def _of_first(
     return model.answers(spec, model.table(spec, codec, data, places))
 
 
-def _of_clock(spec: PipelineSpec, known: Table, data: Dataset, part: Part, state: Path) -> tuple[Values, int]:
+def _of_clock(
+    spec: PipelineSpec, known: Table, data: Dataset, part: Part, clock: float, state: Path
+) -> tuple[Values, int]:
     """Answers of every record since the start, and how many refits gave them."""
     nobody = np.zeros(len(known), dtype=np.int8)
     stream = Stream(
         spec.name, spec, known.columns, known.matrix, known.y, known.times, data.known[known.index], nobody, part.start
     )
-    every = max(round((spec.retraining.every or spec.retraining.cooldown) * 1_000 / DAY_MS), 1)
+    every = max(round(clock * 1_000 / DAY_MS), 1)
     folder = state / "contest"
     folder.mkdir(exist_ok=True)
     run = periodic(Models(stream, folder), every)
     return run.said, run.retrains
 
 
-def _told(said: Values, y: Values, refits: int | None) -> Contest:
+def _told(said: Values, y: Values, later: NDArray[np.bool_], refits: int | None) -> Contest:
+    count = int(later.sum())
+    return Contest(
+        records=len(y), refits=refits, figures=_named(said, y),
+        later_records=count, later=_named(said[later], y[later]) if count else {},
+    )  # fmt: skip
+
+
+def _named(said: Values, y: Values) -> dict[str, float]:
     found = figures(said, y)
     named = {name: getattr(found, name) for name in ("auc", "accuracy", "loss", "rmse", "mae")}
-    return Contest(records=len(y), refits=refits, figures={k: v for k, v in named.items() if v is not None})
+    return {name: value for name, value in named.items() if value is not None}

@@ -14,6 +14,9 @@ from tailrace.demo.words import at_offsets, day, gate_words, percent
 
 Say = Callable[[str], None]
 T = TypeVar("T")
+_LEARNS = {
+    "clock": "whole window", "manual": "whole window", "alarm": "newest part", "follow_up": "whole window, a follow-up",
+}  # fmt: skip
 _book = msgspec.json.Decoder(Book | Training).decode
 _rollout = msgspec.json.Decoder(Rollout).decode
 _application = msgspec.json.Decoder(Application).decode
@@ -104,8 +107,8 @@ class Loop:
     def _training(self, training: Training) -> None:
         self.trainings[training.id] = training
         if training.state == "running" and training.attempts:
-            kind = training.kind.replace("_", "-")
-            words = f"{day(training.at)}: training ({kind}), beside version {training.champion}"
+            part = _LEARNS[training.kind]
+            words = f"{day(training.at)}: training on the {part}, to be judged beside version {training.champion}"
         elif training.state in ("passed", "refused"):
             gate = f"; {gate_words(training.gate)}" if training.gate else ""
             words = f"the gate: {training.state}{gate}"

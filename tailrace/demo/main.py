@@ -56,13 +56,15 @@ class Demo:
         request: what to play.
         screen: shows it.
         cache: where histories are kept.
+        clock: s between the refits of a plain clock, to compare.
     """
 
     def __init__(
-        self, pipeline: Pipeline, stack: Stack, servers: Servers, request: Request, screen: Screen, cache: Path
-    ) -> None:
+        self, pipeline: Pipeline, stack: Stack, servers: Servers, request: Request, screen: Screen, cache: Path,
+        clock: float,
+    ) -> None:  # fmt: skip
         self._pipeline, self._stack, self._servers = pipeline, stack, servers
-        self._request, self._screen, self._cache = request, screen, cache
+        self._request, self._screen, self._cache, self._clock = request, screen, cache, clock
         self._settings: Settings = load_settings({**os.environ, **servers.endpoints.env()})[0]
         self._conf: dict[str, Any] = client_config(self._settings.kafka, read_secret)
         self._state = stack.state.path
@@ -158,8 +160,9 @@ class Demo:
             return {}
         own = Files(files.records, files.features, files.labels)
         return contest(
-            self._pipeline.spec, self._settings, own, part, report.ref, answers, self._state, self._screen.step
-        )
+            self._pipeline.spec, self._settings, own, part, report.ref, answers, self._clock, self._state,
+            self._screen.step,
+        )  # fmt: skip
 
     def _summary(
         self, account: Account, watch: Watch, report: TrainReport, quality: Quality | None, player: Player,
@@ -226,7 +229,8 @@ def play(
             screen.event(f"{event.name} started again after {event.after_s:.1f} s")
 
     with Stack(state, parts=FIRST, external=external, say=screen.step, on_event=on_event) as stack:
-        servers = Servers(stack, external)
+        servers, asked = Servers(stack, external), pipeline.spec.retraining
         if request.full:
             pipeline = told_as(pipeline, STORY, stack.state.path / "pipelines")
-        return Demo(pipeline, stack, servers, request, screen, cache or cache_folder()).run(began)
+        clock = float(asked.every or asked.cooldown)  # as declared, not the story's
+        return Demo(pipeline, stack, servers, request, screen, cache or cache_folder(), clock).run(began)

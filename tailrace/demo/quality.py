@@ -40,6 +40,7 @@ class Said(msgspec.Struct, frozen=True):
     score: float
     probabilities: dict[str, float] | None = None
     interval: tuple[float, float] | None = None
+    version: str = ""
 
 
 class Answers:

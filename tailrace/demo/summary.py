@@ -82,11 +82,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contest(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one way to go on, on the same `records`; `refits` is None where the loop says it."""
+    """Figures of one way to go on, on the same `records`; `refits` is None where the loop says it.
+
+    `later` are those on the `later_records` that the loop answered with a version that it had made.
+    """
 
     records: int
     refits: int | None
     figures: dict[str, float]
+    later_records: int = 0
+    later: dict[str, float] = {}
 
 
 class Bad(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +219,10 @@ def story_lines(summary: Summary) -> list[str]:
         lines.append(f"  on the same {some.records:,} records that have a label:")
         for name, one in summary.contest.items():
             refits = "" if one.refits is None else f"  ({one.refits} refits)"
-            lines.append(f"    {name:<12} {'  '.join(f'{name_of(k)} {v:.4f}' for k, v in one.figures.items())}{refits}")
+            lines.append(f"    {name:<12} {_figures(one.figures)}{refits}")
+        if some.later_records:
+            lines.append(f"  on {some.later_records:,} of them, which the loop answered with a version of its own:")
+            lines += [f"    {name:<12} {_figures(one.later)}" for name, one in summary.contest.items()]
         lines.append(
             "    static: the first version's own bundle, scored offline; closed loop: what was committed; periodic:"
             " refits at the clock, in force at once, without gate or rollout, offline (as `tailrace backtest` has it)"
@@ -252,6 +260,10 @@ def quality_lines(summary: Summary, unit: str) -> list[str]:
         width = f"{number(found.mean_width)}{' ' if unit else ''}{unit}"
         lines.append(f"    intervals of {found.asked:.0%} held {found.held:.1%} of the truths, {width} wide on average")
     return lines
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name_of(name)} {value:.4f}" for name, value in figures.items())
 
 
 def _with_limits(value: float | None, low: float | None, high: float | None) -> str:

@@ -86,7 +86,7 @@ def test_each_event_is_said_once() -> None:
         one.take(part)
     assert said == [
         "08 Feb: retraining is asked for (schedule: 7 days)",
-        "08 Feb: training (clock), beside version 1",
+        "08 Feb: training on the whole window, to be judged beside version 1",
         f"the gate: passed; {FIGURES}",
         "version 2 is registered, and the challenger",
         "epoch 3: version 2 scores",
@@ -175,20 +175,23 @@ def test_the_summary_says_where_each_version_began() -> None:
 def test_the_whole_story_compares_and_says_what_became_of_the_bad_one() -> None:
     """Three ways side by side on the same records; and the reason of the rollback."""
     three = {
-        "static": Contest(records=900, refits=0, figures={"auc": 0.6}),
-        "closed loop": Contest(records=900, refits=None, figures={"auc": 0.7}),
+        "static": Contest(records=900, refits=0, figures={"auc": 0.6}, later_records=300, later={"auc": 0.5}),
+        "closed loop": Contest(records=900, refits=None, figures={"auc": 0.7}, later_records=300, later={"auc": 0.8}),
     }
     bad = Bad(version="5", taken_back=True, reason="rolled back (quality)", scored=0, in_force="4")
     said = story_lines(summary(contest=three, bad=bad))
-    assert said[:3] == [
+    assert said[:6] == [
         "  on the same 900 records that have a label:",
         "    static       AUC 0.6000  (0 refits)",
         "    closed loop  AUC 0.7000",
+        "  on 300 of them, which the loop answered with a version of its own:",
+        "    static       AUC 0.5000",
+        "    closed loop  AUC 0.8000",
     ]
-    assert said[3].startswith(
+    assert said[6].startswith(
         "    static: the first version's own bundle, scored offline; closed loop: what was committed"
     )
-    assert said[4].startswith(
+    assert said[7].startswith(
         "  version 5, trained on shuffled labels and forced past the gate, was taken back by itself: "
     )
-    assert said[4].endswith("(quality) (it answered 0 records; in force: version 4)")
+    assert said[7].endswith("(quality) (it answered 0 records; in force: version 4)")

@@ -24,8 +24,9 @@ def test_only_what_is_named_is_otherwise(tmp_path: Path) -> None:
     assert (found.folder / flights.spec.history.hook).is_file()
     assert found.spec.rollout.shadow is not None
     assert [step.share for step in found.spec.rollout.canary] == [0.25]
+    assert found.spec.monitoring.goal == {"auc": 0.62}
     kept = msgspec.structs.replace(
-        found.spec, rollout=flights.spec.rollout,
+        found.spec, rollout=flights.spec.rollout, monitoring=flights.spec.monitoring,
         retraining=msgspec.structs.replace(
             found.spec.retraining, every=flights.spec.retraining.every, follow_ups=flights.spec.retraining.follow_ups
         ),
