@@ -15,6 +15,9 @@ from tailrace.stack.cache import check_space, system_certificates
 
 PEERS_FOLDER = Path(__file__).parents[2] / "benchmarks" / "peers"
 LOCK_NAME, PROGRAM_NAME = "requirements.lock", "program.py"
+TUNED = "tuned"
+WAYS = ("", TUNED)
+"""How each peer is run: with the settings of its client that it comes with, and with all that made it faster."""
 _ROOM_MB, _TIMEOUT_S = 600, 600.0
 _LINE = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 
@@ -30,7 +33,7 @@ class Peer:
         client: the Kafka client that it stands on.
         guarantee: what it is set to here.
         share: of the records, for one so slow that all of them would take minutes.
-        wanted: ours is to be so many times as fast.
+        wanted: ours is to be so many times as fast as it is with the settings that it comes with.
     """
 
     name: str
@@ -45,6 +48,10 @@ class Peer:
     def folder(self) -> Path:
         """Where its program and its lock are."""
         return PEERS_FOLDER / self.name
+
+    def called(self, way: str) -> str:
+        """Its row's name, by one of `WAYS`."""
+        return f"{self.title}, {way}" if way else self.title
 
 
 PEERS = (

@@ -1,11 +1,12 @@
 """What `tailrace bench peers` prints: rows, and ours by each peer."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import msgspec
 
 from tailrace.bench.answers import Outcome
-from tailrace.bench.peer_env import Peer
+from tailrace.bench.peer_env import WAYS, Peer
 
 OURS = "tailrace"
 
@@ -25,7 +26,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """Ours by the peer: records/s (more is better), CPU a record (less is better), and what was wanted."""
+    """Ours by the peer: records/s (more is better), CPU a record (less is better), and what was wanted (0: nothing)."""
 
     records_per_s: float
     cpu_us_per_record: float
@@ -56,12 +57,12 @@ def ratios(rows: Sequence[Row], peers: Sequence[Peer]) -> dict[str, Ratio]:
     by_name = {row.name: row for row in rows}
     ours = by_name[OURS]
     found = {}
-    for peer in peers:
-        row = by_name.get(peer.title)
+    for peer, way in product(peers, WAYS):
+        row, wanted = by_name.get(peer.called(way)), 0.0 if way else peer.wanted
         if row is not None:
             rate = ours.records_per_s / row.records_per_s
             cpu = ours.cpu_us_per_record / max(row.cpu_us_per_record, 1e-9)
-            found[peer.title] = Ratio(round(rate, 2), round(cpu, 3), peer.wanted, rate >= peer.wanted)
+            found[row.name] = Ratio(round(rate, 2), round(cpu, 3), wanted, rate >= wanted)
     return found
 
 
@@ -70,7 +71,8 @@ def table(result: Result) -> str:
     lines = [f"{'':<22}{'records/s':>10}{'CPU us/record':>15}{'peak MB':>9}{'ours by it':>18}  guarantee, outcome"]
     for row in result.rows:
         ratio = result.ratios.get(row.name)
-        beside = f"{ratio.records_per_s:.1f} (want {ratio.wanted:g})" if ratio else ""
+        wanted = f" (want {ratio.wanted:g})" if ratio and ratio.wanted else ""
+        beside = f"{ratio.records_per_s:.1f}{wanted}" if ratio else ""
         figures = f"{row.records_per_s:>10,.0f}{row.cpu_us_per_record:>15.2f}{row.rss_mb:>9.0f}{beside:>18}"
         lines.append(f"{f'{row.name} {row.version}':<22}{figures}  {row.guarantee}, {_words(row.outcome)}")
     lines += [f"{name}: not run: {why}" for name, why in result.not_run.items()]

@@ -21,8 +21,9 @@ from shared.core.topics import WantedTopic, topic
 from tailrace.bench.answers import At, Outcome, Said, outcome, read_outputs
 from tailrace.bench.appended import ends, speed, watch
 from tailrace.bench.material import FEATURES, NAME, PARTITIONS, VARIANTS, make_model, preload, write_pipeline
-from tailrace.bench.peer_env import PEERS, PEERS_FOLDER, PROGRAM_NAME, Peer, environment, locked, read_lock
+from tailrace.bench.peer_env import PEERS, PEERS_FOLDER, PROGRAM_NAME, WAYS, Peer, environment, locked, read_lock
 from tailrace.bench.peer_result import OURS, Result, Row, ratios
+from tailrace.bench.pin import on_core, pinned, placed
 from tailrace.bench.runner import Runner
 from tailrace.bench.scorer import BARE_LOOP, LARGEST
 from tailrace.stack.cache import cache_folder
@@ -62,10 +63,11 @@ class Bench:
         stack: with Kafka up.
         home: folder for what is made.
         records: how many to score in each run.
+        core: where programs go, None for anywhere.
     """
 
-    def __init__(self, stack: Stack, home: Path, records: int) -> None:
-        self._stack, self._home, self._records = stack, home, records
+    def __init__(self, stack: Stack, home: Path, records: int, core: int | None) -> None:
+        self._stack, self._home, self._records, self._core = stack, home, records, core
         self._runner = Runner(stack)
         self._client = AdminClient({"log_level": 2, **self._runner.conf})
         self._batch = min(LARGEST, max(records // 10, 100))
@@ -86,7 +88,8 @@ class Bench:
         ensure_topics(admin, pipeline.spec)
         ref = make_model(pipeline, self._runner.settings, self._home, self._stack.state.path)
         contenders = [self._bare(ref), self._ours(pipeline.folder)]
-        contenders += [self._peer(peer, pythons[peer.name], ref) for peer in peers if peer.name in pythons]
+        able = [peer for peer in peers if peer.name in pythons]
+        contenders += [self._peer(peer, way, pythons[peer.name], ref) for peer in able for way in WAYS]
         made = {c.target for c in contenders} - {TARGET} | {c.source for c in contenders} - {SOURCE}
         admin.create([WantedTopic(name, PARTITIONS, 1, PLAIN) for name in sorted(made)])
         with_records = {c.source: c.records for c in contenders}
@@ -105,7 +108,7 @@ class Bench:
         """Run one; the first, the bare loop, says what is right."""
         to_stderr(f"running: {one.name}")
         supervisor, conf = self._stack.supervisor, self._runner.conf
-        supervisor.start(one.program)
+        supervisor.start(on_core(one.program, self._core))
         try:
             pid = partial(_alive, supervisor, one.program.name)
             seen = partial(ends, self._client, one.target, PARTITIONS)
@@ -145,18 +148,19 @@ class Bench:
         program = Program("bare-loop", argv)
         return Contender(BARE, program, SOURCE, target, self._records, "", _client(), "exactly_once")
 
-    def _peer(self, peer: Peer, python: Path, ref: BundleRef) -> Contender:
-        target, records = f"{NAME}.{peer.name}", max(int(self._records * peer.share), LEAST)
+    def _peer(self, peer: Peer, way: str, python: Path, ref: BundleRef) -> Contender:
+        name, records = "-".join(filter(None, (peer.name, way))), max(int(self._records * peer.share), LEAST)
+        target = f"{NAME}.{name}"
         source = SOURCE if records == self._records else f"{NAME}.first_{records}"
         job = {**job_of(self._stack.endpoints.kafka, self._home, ref.digest, source, target), "group": target}
-        folder = self._home / "peers" / peer.name
+        folder = self._home / "peers" / name
         folder.mkdir(parents=True)
-        argv = (str(python), str(peer.folder / PROGRAM_NAME), msgspec.json.encode(job).decode())
+        argv = (str(python), str(peer.folder / PROGRAM_NAME), msgspec.json.encode(job).decode(), way)
         env = {"PYTHONPATH": str(PEERS_FOLDER.parents[1]), "PYTHONUNBUFFERED": "1"}
         pins = locked(read_lock(peer))
         return Contender(
-            peer.title,
-            Program(peer.name, argv, env=env, cwd=folder, restart=False),
+            peer.called(way),
+            Program(name, argv, env=env, cwd=folder, restart=False),
             source,
             target,
             records,
@@ -177,7 +181,7 @@ class Bench:
             record_bytes=size,
             cores=os.cpu_count() or 1,
             load=round(os.getloadavg()[0], 2),
-            note="one process each, not pinned; the broker and whatever else ran shared these cores",
+            note=placed(self._core),
             versions={name: version(name) for name in PACKAGES}
             | {"python": platform.python_version(), "kafka": kafka_version()},
         )
@@ -197,13 +201,14 @@ def job_of(servers: str, home: Path, digest: str, source: str, target: str) -> d
     }
 
 
-def measure(folder: Path, records: int, names: Sequence[str] = ()) -> Result:
+def measure(folder: Path, records: int, names: Sequence[str] = (), *, pin: bool = True) -> Result:
     """Install the peers, run the bench on an embedded Kafka in this folder, and stop it.
 
     Args:
         folder: for all that is made, but for the environments, which stay in the cache.
         records: how many to score in each run.
         names: of peers; all when empty.
+        pin: give each program in turn a core to itself.
 
     Raises:
         UserError: no such peer, or something could not be started; nothing is left running.
@@ -214,8 +219,8 @@ def measure(folder: Path, records: int, names: Sequence[str] = ()) -> Result:
             pythons[peer.name] = environment(peer, cache_folder())
         except UserError as error:
             not_run[peer.title] = error.what
-    with Stack(folder / "state", parts=("kafka",), external=Endpoints()) as stack:
-        return Bench(stack, folder, records).run(pythons, peers, not_run)
+    with pinned(wish=pin) as core, Stack(folder / "state", parts=("kafka",), external=Endpoints()) as stack:
+        return Bench(stack, folder, records, core).run(pythons, peers, not_run)
 
 
 def chosen(names: Sequence[str]) -> Sequence[Peer]:

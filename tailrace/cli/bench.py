@@ -80,12 +80,13 @@ def peers(
     *,
     records: Annotated[int, typer.Option(min=10_000, help="Records to score in each run.")] = 200_000,
     peer: Annotated[list[str] | None, typer.Option("--peer", help="Only this one; can be given again.")] = None,
+    pin: Annotated[bool, typer.Option(help="Give each in turn a core to itself, and the broker the others.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score the same records with Quix Streams, FastStream, Bytewax and Faust, beside a bare loop and our scorer.
 
-    Each framework has an environment of its own, from its own lock, kept in the cache. Exit code 1 if one could not
-    run, or if ours is not as many times as fast as it is to be.
+    Each framework has an environment of its own, from its own lock, kept in the cache, and runs as it comes and tuned.
+    Exit code 1 if one could not run, or if ours is not as many times as fast as it is to be beside it as it comes.
 
     Example: `tailrace bench peers --records 50000 --peer bytewax`
     """
@@ -98,7 +99,7 @@ def peers(
     from tailrace.stack.signals import stoppable  # noqa: PLC0415 - the same
 
     with stoppable(), tempfile.TemporaryDirectory(prefix="tailrace-bench-", ignore_cleanup_errors=True) as folder:
-        result = measure(Path(folder), records, peer or ())
+        result = measure(Path(folder), records, peer or (), pin=pin)
     emit(result, as_json, lambda: table(result))
     raise typer.Exit(0 if result.ok else 1)
 

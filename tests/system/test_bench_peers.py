@@ -56,12 +56,12 @@ def test_a_peer_stands_beside_ours_and_one_that_fails_is_said_to_have_not_run(
     once = Outcome(right=RECORDS, wrong=0, missing=0, duplicates=0, transactions=True)
     doubled = Outcome(right=RECORDS // 2, wrong=0, missing=0, duplicates=1, transactions=False)
     assert [(row.name, row.outcome) for row in result.rows] == [
-        ("bare loop", once), ("tailrace", once), ("Twice", doubled),
+        ("bare loop", once), ("tailrace", once), ("Twice", doubled), ("Twice, tuned", doubled),
     ]  # fmt: skip
     assert all(row.records_per_s > 0 and row.cpu_us_per_record > 0 and row.rss_mb > 0 for row in result.rows)
     assert all(0 < row.n < RECORDS for row in result.rows)
     assert (result.rows[2].version, result.rows[2].client) == ("1.0", "client 2.0")
-    assert (list(result.ratios), result.ratios["Twice"].reached) == (["Twice"], True)
-    assert (result.ok, list(result.not_run)) == (False, ["Lame"])
+    assert (list(result.ratios), result.ratios["Twice"].reached) == (["Twice", "Twice, tuned"], True)
+    assert (result.ok, list(result.not_run)) == (False, ["Lame", "Lame, tuned"])
     assert "it will not start here" in result.not_run["Lame"]
     assert "Lame: not run: lame ended (exit 1): it will not start here" in table(result)

@@ -10,7 +10,7 @@ from bytewax.connectors.kafka import operators as kop
 from bytewax.dataflow import Dataflow  # type: ignore[import-not-found] # the same
 from bytewax.run import cli_main  # type: ignore[import-not-found] # the same
 
-from benchmarks.peers.common import CONSUMER, PRODUCER, Scorer, read_job
+from benchmarks.peers.common import Scorer, consumer, producer, read_job
 
 BATCH = 1_000  # its default
 
@@ -25,9 +25,9 @@ def main() -> None:
         return [KafkaSinkMessage(key, value) for key, value in answers]
 
     flow = Dataflow("peer")
-    source = KafkaSource([job.servers], [job.source], batch_size=BATCH, add_config=dict(CONSUMER))
+    source = KafkaSource([job.servers], [job.source], batch_size=BATCH, add_config=consumer())
     scored = op.flat_map_batch("score", op.input("records", flow, source), score)
-    kop.output("predictions", scored, brokers=[job.servers], topic=job.target, add_config=dict(PRODUCER))
+    kop.output("predictions", scored, brokers=[job.servers], topic=job.target, add_config=producer())
     cli_main(flow)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from faststream import AckPolicy, FastStream  # type: ignore[import-not-found] # only in its own environment
 from faststream.confluent import KafkaBroker, KafkaPublishMessage  # type: ignore[import-not-found] # the same
 
-from benchmarks.peers.common import CONSUMER, PRODUCER, Scorer, read_job
+from benchmarks.peers.common import Scorer, consumer, producer, read_job
 
 BATCH = 1_000
 
@@ -18,7 +18,7 @@ def main() -> None:
     scorer = Scorer(job)
     # Types are applied by pydantic otherwise, which costs more than all the rest.
     broker = KafkaBroker(
-        job.servers, apply_types=False, allow_auto_create_topics=False, config={**CONSUMER, **PRODUCER}, logger=None
+        job.servers, apply_types=False, allow_auto_create_topics=False, config={**consumer(), **producer()}, logger=None
     )
 
     async def decode(message: Any) -> list[tuple[bytes, bytes]]:

@@ -47,13 +47,15 @@ def test_a_peer_that_is_unknown_is_refused() -> None:
 
 
 def test_ratios_are_ours_by_theirs_and_only_of_those_that_ran() -> None:
-    """A peer without a row has no ratio; one is reached from the wanted one on."""
+    """A peer without a row has no ratio; one is reached from the wanted one on; beside a tuned one nothing is."""
     quix, faststream, *_ = PEERS
     seen = [row("bare loop", 9e9, 1.0), row("tailrace", 100_000, 8.0), row("FastStream", 20_000, 40.0)]
+    seen.append(row("FastStream, tuned", 50_000, 16.0))
     seen.append(row("Quix Streams", 25_000, 32.0))
     assert ratios(seen, PEERS) == {
         quix.title: Ratio(4.0, 0.25, 4.0, True),
         faststream.title: Ratio(5.0, 0.2, 6.0, False),
+        "FastStream, tuned": Ratio(2.0, 0.5, 0.0, True),
     }
 
 
@@ -163,6 +165,8 @@ def test_one_record_and_a_batch_have_the_same_answers(tmp_path: Path) -> None:
     found = Outputs({position: decode(value) for position, (_, value) in zip(at, many, strict=True)}, [1.0] * 50, 0)
     assert outcome(found, expected) == Outcome(right=50, wrong=0, missing=0, duplicates=0, transactions=False)
     assert {answer.label for answer in expected.values()} == {"yes", "no"}
+    plain = [decode(msgspec.json.encode(scorer.plain(*pair))) for pair in zip(at, records, strict=True)]
+    assert plain == list(expected.values()), "who decodes by itself has the same answers"
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
         scorer.one((0, 0), msgspec.json.encode({**records[0], "more": 1}))
 
