@@ -92,6 +92,9 @@ class RetrainingGate:
 
     def _take(self) -> None:
         news, before = self._news, (self._asked_for, self._looked, self._book, len(self._ended))
+        # A request is written with the verdicts of its look: whoever knows of the look first knows of the request too.
+        for said in _decoded(news.verdicts(), _decode_said):
+            self._looked = max(self._looked or 0, said.at)
         self._asked_for = max(self._asked_for, news.requests())
         for training in _decoded(news.trainings(), _decode_book):
             if isinstance(training, Book):
@@ -99,8 +102,6 @@ class RetrainingGate:
             elif training.state in ENDED and training.state != "declined":
                 ref = training.challenger if training.state == "done" else None
                 self._ended[training.id] = "" if ref is None else ref.version
-        for said in _decoded(news.verdicts(), _decode_said):
-            self._looked = max(self._looked or 0, said.at)
         rollouts = list(_decoded(news.models(), _decode_rollout))
         for rollout in rollouts:
             self._table.put(rollout)
@@ -113,7 +114,9 @@ class RetrainingGate:
             return f"training {book.running.id[:8]} ({book.running.trigger}) is under way"
         if self._asked_for > book.requests:
             return "a retrain request is not taken in yet"
-        if book.waiting is not None and not book.faults:
+        # A follow-up, or an alarm that was kept, needs no request.
+        due = any(fit.at <= (self._looked or 0) for fit in book.schedule.pending)
+        if (book.waiting is not None or due) and not book.faults:
             return "a training is about to begin"
         coming = self._coming()
         return f"version {coming} is on its way" if coming else ""

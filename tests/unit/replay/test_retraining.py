@@ -10,7 +10,7 @@ from shared.core.errors import Unavailable
 from shared.core.monitor_records import WindowFigures
 from shared.core.records import BundleRef, Rollout
 from shared.core.retraining import Book, State, Training
-from shared.core.schedule import Fit
+from shared.core.schedule import Fit, Schedule
 from shared.testing.clock import ManualClock
 
 DAY = 86_400_000
@@ -124,6 +124,37 @@ def test_a_request_holds_until_its_version_came_into_force() -> None:
     assert "version 2 is on its way" in stage.shut()
     stage.topics.put("models", Rollout("shop", 3, ref("2"), "active", plan="trial"))
     assert stage.shut() == ""
+
+
+def test_a_follow_up_whose_time_has_come_holds_as_a_request_does() -> None:
+    """Nobody asks for it: the book says when it is due, by the event time that the monitor has come to."""
+    stage = Stage()
+    soon, later = Fit("follow_up", 10 * DAY, None, "a", 1), Fit("follow_up", 12 * DAY, None, "a", 2)
+    stage.topics.put("trainings", Book(schedule=Schedule(pending=(later,))))
+    assert stage.shut() == ""
+    stage.topics.put("trainings", Book(schedule=Schedule(pending=(soon, later))))
+    assert "about to begin" in stage.shut()
+    stage.topics.put("trainings", Book(schedule=Schedule(pending=(soon, later)), faults={"label_outage": 0}))
+    assert stage.shut() == "", "a fault holds the training back, and ends with records"
+    stage.topics.put("trainings", Book(schedule=Schedule(pending=(later,))))
+    assert stage.shut() == ""
+
+
+def test_the_request_of_a_look_is_known_with_the_look() -> None:
+    """What was published between two questions counts for both: verdicts are asked for first."""
+    asked: list[str] = []
+
+    class Ordered(Topics):
+        def requests(self) -> int:
+            asked.append("requests")
+            return super().requests()
+
+        def verdicts(self) -> list[bytes]:
+            asked.append("verdicts")
+            return super().verdicts()
+
+    Stage(topics=Ordered()).shut()
+    assert asked == ["verdicts", "requests"]
 
 
 def test_a_version_behind_another_trial_holds_nothing() -> None:
