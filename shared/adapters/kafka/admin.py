@@ -39,8 +39,16 @@ LIMITS = (
 )
 _MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
 _SILENT = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)  # noqa: SLF001 - librdkafka's public codes
+_MOVING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH,
+)  # fmt: skip
 _REFUSED = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)  # noqa: SLF001 - the same
 _SLICE_S = 0.1  # between two looks at why there is no answer yet
+
+
+class _MovingError(UserError):
+    """Who leads a partition has just changed: the same question has an answer in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,16 @@ class KafkaAdmin:
         Raises:
             UserError: nothing answers, or a partition does not exist.
         """
+        deadline, wanted = time.monotonic() + self._timeout, list(partitions)
+        while True:
+            try:
+                return self._offsets(topic, wanted, at)
+            except _MovingError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_SLICE_S)  # the client asks who leads, and is told so in a moment
+
+    def _offsets(self, topic: str, partitions: Iterable[int], at: Literal["start", "end", "stable"]) -> dict[int, int]:
         spec = OffsetSpec.earliest() if at == "start" else OffsetSpec.latest()  # type: ignore[no-untyped-call] # untyped there
         level = IsolationLevel.READ_COMMITTED if at == "stable" else IsolationLevel.READ_UNCOMMITTED
         wish = {TopicPartition(topic, partition): spec for partition in partitions}
@@ -231,12 +249,15 @@ class KafkaAdmin:
         self._client.poll(0)  # the last word on the connection
         if error.code() in _SILENT + _REFUSED:
             return self._reasons.error(error.str(), error.code(), self._timeout)
-        return UserError(f"Kafka at {self._address} refuses {about} ({error.str()})", remedy=_remedy(error))
+        kind = _MovingError if error.code() in _MOVING else UserError
+        return kind(f"Kafka at {self._address} refuses {about} ({error.str()})", remedy=_remedy(error))
 
 
 def _remedy(error: KafkaError) -> str:
     if error.code() in FORBIDDEN:
         return RIGHTS
+    if error.code() in _MOVING:
+        return "try again in a moment: the partition's leader is changing"
     if error.code() == KafkaError.INVALID_REPLICATION_FACTOR:
         return "lower `replication` in the pipeline's file to the number of brokers"
     return "mend the pipeline's file, or the broker's configuration"

@@ -23,7 +23,8 @@ _REFUSED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION
 _UNSAFE = frozenset({KafkaError._SSL})  # noqa: SLF001 - the same
 _HUNG_UP = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - the same
 SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._RESOLVE, _HUNG_UP})  # noqa: SLF001 - the same
-_OTHER_PROTOCOL = "listener?"  # the client's guess: "connecting to a PLAINTEXT broker listener?"
+# The client's guess, "connecting to a PLAINTEXT broker listener?", and what it says if it was hung up on before that.
+_OTHER_PROTOCOL = ("listener?", "SSL connection closed by peer")
 _SETTING = "TAILRACE_KAFKA__"
 
 
@@ -84,7 +85,7 @@ class Reasons:
         if code == _HUNG_UP:
             what = f"what listens at {self._address} hangs up: no Kafka, or not one for {self._protocol} ({reason})"
             return DeniedError(what, remedy=self._mend("BOOTSTRAP_SERVERS"))
-        if _OTHER_PROTOCOL in reason:
+        if any(words in reason for words in _OTHER_PROTOCOL):
             what = f"Kafka at {self._address} does not speak {self._protocol} ({reason})"
             return DeniedError(what, remedy=self._mend("BOOTSTRAP_SERVERS"))
         what = f"no Kafka answers at {self._address} within {seconds:g} s ({reason})"
