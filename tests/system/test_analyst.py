@@ -32,7 +32,7 @@ SECTIONS = {
     "labels": {"horizon": "1d", "classes": ["on_time", "late"], "positive": "late"},
     "retraining": {"cooldown": "7d"},
 }
-ROSE, LAST, STEP = 12, 20, 2  # days
+ROSE, LAST, STEP = 12, 20, 4  # days
 QUICK = {"TAILRACE_MONITOR__TURN": "0.3"}
 
 
