@@ -31,7 +31,7 @@ from tailrace.demo.servers import FIRST, Servers
 from tailrace.demo.start import await_services, start_late, start_services
 from tailrace.demo.story import Story, halves
 from tailrace.demo.summary import Contest, Quality, Summary
-from tailrace.demo.variant import STORY, told_as
+from tailrace.demo.variant import story_of, told_as
 from tailrace.demo.watch import Watch
 from tailrace.demo.words import training
 from tailrace.proof.audit import Account, audit, ends_of
@@ -231,6 +231,6 @@ def play(
     with Stack(state, parts=FIRST, external=external, say=screen.step, on_event=on_event) as stack:
         servers, asked = Servers(stack, external), pipeline.spec.retraining
         if request.full:
-            pipeline = told_as(pipeline, STORY, stack.state.path / "pipelines")
+            pipeline = told_as(pipeline, story_of(pipeline), stack.state.path / "pipelines")
         clock = float(asked.every or asked.cooldown)  # as declared, not the story's
         return Demo(pipeline, stack, servers, request, screen, cache or cache_folder(), clock).run(began)

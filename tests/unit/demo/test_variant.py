@@ -7,7 +7,8 @@ import pytest
 
 from shared.adapters.pipeline_yaml import load_pipeline
 from shared.core.mistakes import Mistakes
-from tailrace.demo.variant import STORY, told_as
+from shared.core.pipeline_base import Duration
+from tailrace.demo.variant import STORY, story_of, told_as
 
 
 def test_a_change_that_no_pipeline_may_have_is_a_mistake(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_a_change_that_no_pipeline_may_have_is_a_mistake(tmp_path: Path) -> None
 def test_only_what_is_named_is_otherwise(tmp_path: Path) -> None:
     """Its plan has a shadow and a canary, its hook is there, and the rest is as it was."""
     flights = load_pipeline("flights")
-    found = told_as(flights, STORY, tmp_path)
+    found = told_as(flights, story_of(flights), tmp_path)
     assert found.folder == tmp_path / "flights"
     assert (found.folder / flights.spec.history.hook).is_file()
     assert found.spec.rollout.shadow is not None
@@ -32,3 +33,13 @@ def test_only_what_is_named_is_otherwise(tmp_path: Path) -> None:
         ),
     )  # fmt: skip
     assert kept == flights.spec
+
+
+@pytest.mark.parametrize("name", ["obesity", "churn", "taxi", "heavy_equipment"])
+def test_every_pipeline_has_a_story(tmp_path: Path, name: str) -> None:
+    """Where nothing is known of its history, the clock asks, and its own goals stay."""
+    pipeline = load_pipeline(name)
+    assert story_of(pipeline) == STORY
+    found = told_as(pipeline, story_of(pipeline), tmp_path)
+    assert found.spec.monitoring == pipeline.spec.monitoring
+    assert found.spec.retraining.every == Duration(14 * 86_400)
