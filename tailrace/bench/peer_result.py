@@ -68,13 +68,13 @@ def ratios(rows: Sequence[Row], peers: Sequence[Peer]) -> dict[str, Ratio]:
 
 def table(result: Result) -> str:
     """The result, for a person."""
-    lines = [f"{'':<22}{'records/s':>10}{'CPU us/record':>15}{'peak MB':>9}{'ours by it':>18}  guarantee, outcome"]
+    lines = [f"{'':<28}{'records/s':>10}{'CPU us/record':>15}{'peak MB':>9}{'ours by it':>18}  guarantee, outcome"]
     for row in result.rows:
         ratio = result.ratios.get(row.name)
         wanted = f" (want {ratio.wanted:g})" if ratio and ratio.wanted else ""
         beside = f"{ratio.records_per_s:.1f}{wanted}" if ratio else ""
         figures = f"{row.records_per_s:>10,.0f}{row.cpu_us_per_record:>15.2f}{row.rss_mb:>9.0f}{beside:>18}"
-        lines.append(f"{f'{row.name} {row.version}':<22}{figures}  {row.guarantee}, {_words(row.outcome)}")
+        lines.append(f"{f'{row.name} {row.version}':<28}{figures}  {row.guarantee}, {_words(row.outcome)}")
     lines += [f"{name}: not run: {why}" for name, why in result.not_run.items()]
     return "\n".join([*lines, f"{result.records:,} records, {result.cores} cores, load {result.load:g}; {result.note}"])
 
